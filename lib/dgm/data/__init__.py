@@ -1,0 +1,12 @@
+"""Data: what the models learn from.
+
+- `images`: `ImageSet`, and `to_pm1` / `from_pm1` between grey levels and [-1, 1]
+- `digits`: `load_digits(split)`, 8x8 handwritten digits that need no download
+- `batches`: `Batches`, an endless stream of minibatches that can be resumed
+"""
+
+from dgm.data.batches import Batches
+from dgm.data.digits import load_digits
+from dgm.data.images import ImageSet, from_pm1, to_pm1
+
+__all__ = ["Batches", "ImageSet", "from_pm1", "load_digits", "to_pm1"]
