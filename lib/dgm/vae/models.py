@@ -1,0 +1,188 @@
+"""A small VAE of two MLPs, whose likelihood and prior are chosen by a configuration."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from dgm.nn import MLP
+from dgm.prob import gaussian_log_prob, kl_gaussian_standard, reparameterise, standard_normal_log_prob
+from dgm.vae.elbo import kl_one_sample
+from dgm.vae.observation import Observation, observation
+
+
+@dataclass(frozen=True)
+class VAEConfig:
+    """What a `VAE` is made of.
+
+    Args:
+        shape: of one x, e.g. (1, 8, 8).
+        levels: number of grey levels of x (17 for the digits); 0 for continuous x.
+        likelihood: a name that `observation` knows.
+        latents: D, the width of z.
+        hidden: widths of the encoder's hidden layers; the decoder has them in reverse.
+        prior_components: K of a learned mixture prior; 0 for N(0, I).
+        dropout: probability, in both nets.
+    """
+
+    shape: tuple[int, ...] = (1, 8, 8)
+    levels: int = 17
+    likelihood: str = "binomial"
+    latents: int = 16
+    hidden: tuple[int, ...] = (256, 256)
+    prior_components: int = 0
+    dropout: float = 0.0
+
+    @property
+    def dims(self) -> int:
+        """Number of entries of one x."""
+        return int(torch.Size(self.shape).numel())
+
+
+class Encoder(nn.Module):
+    """q(z|x) = N(mu(x), diag sigma(x)^2): an MLP from x to the two parameters."""
+
+    def __init__(self, dims: int, hidden: tuple[int, ...], latents: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.net = MLP([dims, *hidden, 2 * latents], dropout=dropout)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map x (B, ...) to mu and logvar, each (B, latents)."""
+        mu, logvar = self.net(x.flatten(1)).chunk(2, dim=-1)
+        return mu, logvar
+
+
+class Decoder(nn.Module):
+    """The parameters of p(x|z): an MLP from z to `params` numbers per entry of x."""
+
+    def __init__(
+        self, latents: int, hidden: tuple[int, ...], shape: tuple[int, ...], params: int, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.shape, self.params = shape, params
+        dims = int(torch.Size(shape).numel())
+        self.net = MLP([latents, *hidden, dims * params], dropout=dropout)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map z (B, latents) to (B, *shape, params)."""
+        return self.net(z).reshape(len(z), *self.shape, self.params)
+
+
+class MixturePrior(nn.Module):
+    r"""A learned prior: a mixture of K diagonal Gaussians.
+
+    $p(z) = \sum_k \pi_k \mathcal{N}(z; \mu_k, \operatorname{diag} \sigma_k^2)$, starting from equal weights,
+    unit variances and means drawn from N(0, I).
+
+    Args:
+        components: K.
+        latents: D.
+
+    Source: Tomczak & Welling 2018, where it is the baseline called mixture of Gaussians.
+    Equation: vae-mixture-prior
+    Test: tests/equations/test_vae.py::test_mixture_prior_matches_torch_and_integrates_to_one
+    """
+
+    def __init__(self, components: int, latents: int) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(components))  # (K,)
+        self.mu = nn.Parameter(torch.randn(components, latents))  # (K, D)
+        self.logvar = nn.Parameter(torch.zeros(components, latents))  # (K, D)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Log-density at z (B, D): (B,) nats."""
+        if z.ndim != 2 or z.shape[1] != self.mu.shape[1]:
+            raise ValueError(f"z must have shape (B, D) = (B, {self.mu.shape[1]}), got {tuple(z.shape)}")
+        count, (components, latents) = len(z), self.mu.shape
+        # Every point with every component, as one batch of B * K pairs.
+        points = z[:, None].expand(count, components, latents).reshape(-1, latents)  # (B K, D)
+        mu = self.mu.expand(count, components, latents).reshape(-1, latents)
+        logvar = self.logvar.expand(count, components, latents).reshape(-1, latents)
+        log_joint = gaussian_log_prob(points, mu, logvar).reshape(count, components)  # (B, K)
+        return torch.logsumexp(log_joint + torch.log_softmax(self.logits, 0), dim=1)  # (B,)
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """n draws: (n, D)."""
+        k = torch.multinomial(self.logits.softmax(0), n, replacement=True, generator=generator)  # (n,)
+        return reparameterise(self.mu[k], self.logvar[k], generator)
+
+
+class VAEOutput(NamedTuple):
+    """One pass through a VAE: all that an ELBO is made of."""
+
+    mu: Tensor  # (B, D)
+    logvar: Tensor  # (B, D)
+    z: Tensor  # (B, D) one draw from q(z|x)
+    params: Tensor  # (B, *shape, P) of p(x|z)
+    log_likelihood: Tensor  # (B,) nats, log p(x|z)
+    kl: Tensor  # (B,) nats, closed form under N(0, I), one-sample estimate under a mixture prior
+
+
+class VAE(nn.Module):
+    """Encoder, decoder, prior and likelihood; `elbo(out.log_likelihood, out.kl)` is the bound.
+
+    `x` is always the data as it is: integer grey levels (B, *shape) where `config.levels` is given, which the
+    model scales to [-1, 1] for its encoder, or floats where it is 0.
+    """
+
+    def __init__(self, config: VAEConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.observation: Observation = observation(config.likelihood, config.levels)
+        self.encoder = Encoder(config.dims, config.hidden, config.latents, config.dropout)
+        self.decoder = Decoder(
+            config.latents, config.hidden[::-1], config.shape, self.observation.params, config.dropout
+        )
+        self.prior = (
+            MixturePrior(config.prior_components, config.latents) if config.prior_components else None
+        )
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """mu and logvar of q(z|x), each (B, D)."""
+        if x.shape[1:] != self.config.shape:
+            raise ValueError(f"x must have shape (B, *{self.config.shape}), got {tuple(x.shape)}")
+        x = x.to(next(self.parameters()).dtype)
+        if self.config.levels:
+            x = 2 * x / (self.config.levels - 1) - 1
+        return self.encoder(x)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Parameters of p(x|z): (B, *shape, P), to be read by `self.observation`."""
+        return self.decoder(z)
+
+    def log_prior(self, z: Tensor) -> Tensor:
+        """log p(z): (B,) nats."""
+        return standard_normal_log_prob(z) if self.prior is None else self.prior.log_prob(z)
+
+    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> VAEOutput:
+        """Encode x (B, *shape), draw one z each, decode, and take the two terms of the ELBO."""
+        mu, logvar = self.encode(x)
+        z = reparameterise(mu, logvar, generator)
+        params = self.decode(z)
+        log_likelihood = self.observation.log_prob(params, x)
+        if self.prior is None:
+            kl = kl_gaussian_standard(mu, logvar)
+        else:
+            kl = kl_one_sample(gaussian_log_prob(z, mu, logvar), self.prior.log_prob(z))
+        return VAEOutput(mu, logvar, z, params, log_likelihood, kl)
+
+    def log_weights(self, x: Tensor, draws: int, generator: torch.Generator | None = None) -> Tensor:
+        """log p(x|z) + log p(z) - log q(z|x) at `draws` draws of z for each x: (draws, B) nats."""
+        mu, logvar = (p.repeat(draws, 1) for p in self.encode(x))  # (K B, D)
+        z = reparameterise(mu, logvar, generator)
+        x = x.repeat(draws, *[1] * (x.ndim - 1))  # (K B, *shape)
+        log_joint = self.observation.log_prob(self.decode(z), x) + self.log_prior(z)
+        return (log_joint - gaussian_log_prob(z, mu, logvar)).reshape(draws, -1)
+
+    def sample_prior(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """n draws of z from the prior: (n, D)."""
+        if self.prior is not None:
+            return self.prior.sample(n, generator)
+        like = next(self.parameters())
+        return torch.randn(n, self.config.latents, generator=generator, dtype=like.dtype, device=like.device)
+
+    @torch.no_grad()
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """n new x: z from the prior, then x from p(x|z), in the units of the data: (n, *shape)."""
+        return self.observation.sample(self.decode(self.sample_prior(n, generator)), generator)

@@ -1,0 +1,94 @@
+"""The decoder's last step: from raw outputs to a distribution over x that can be scored and drawn from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dgm.prob import (
+    bernoulli_log_prob,
+    beta_binomial_log_prob,
+    binomial_log_prob,
+    categorical_log_prob,
+    discretised_logistic_log_prob,
+    gaussian_log_prob,
+)
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A likelihood p(x|z) read off `params` numbers per entry of x.
+
+    Args:
+        name: of the likelihood.
+        params: P, numbers per entry; the decoder's output is (B, ..., P).
+        levels: L, x is a whole number 0..L-1; 0 for continuous x.
+        log_prob: maps (B, ..., P) and x (B, ...) to (B,) nats.
+    """
+
+    name: str
+    params: int
+    levels: int
+    log_prob: Callable[[Tensor, Tensor], Tensor]
+
+    def level_log_probs(self, raw: Tensor) -> Tensor:
+        """Log-probability of every level for every entry: raw (B, ..., P) to (B, ..., L) nats."""
+        if not self.levels:
+            raise ValueError(f"{self.name} has a density, not level probabilities; use mean or sample")
+        flat = raw.reshape(-1, 1, self.params)  # one entry per batch row
+        level = torch.arange(self.levels, device=raw.device)
+        columns = [self.log_prob(flat, v.expand(len(flat), 1)) for v in level]
+        return torch.stack(columns, -1).reshape(*raw.shape[:-1], self.levels)
+
+    def mean(self, raw: Tensor) -> Tensor:
+        """E[x|z] in the units of x: raw (B, ..., P) to (B, ...)."""
+        if not self.levels:
+            return raw[..., 0]
+        level = torch.arange(self.levels, dtype=raw.dtype, device=raw.device)
+        return (self.level_log_probs(raw).exp() * level).sum(-1)
+
+    def sample(self, raw: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """One draw of x for every entry: raw (B, ..., P) to (B, ...), int64 levels or floats."""
+        if self.levels:
+            p = self.level_log_probs(raw).exp().reshape(-1, self.levels)
+            return torch.multinomial(p, 1, generator=generator).reshape(raw.shape[:-1])
+        mu = raw[..., 0]
+        logvar = raw[..., 1] if self.params == 2 else torch.zeros_like(mu)
+        return mu + torch.exp(0.5 * logvar) * torch.randn(
+            mu.shape, generator=generator, dtype=mu.dtype, device=mu.device
+        )
+
+
+def observation(name: str, levels: int = 0) -> Observation:
+    """The likelihood called `name`, for x with `levels` grey levels.
+
+    bernoulli (levels 2), binomial, beta_binomial, categorical, discretised_logistic (integer levels);
+    gaussian_fixed (variance 1), gaussian (learned variance) (continuous x, levels 0).
+
+    Raises:
+        ValueError: on an unknown name, or levels that do not suit it.
+    """
+    total = levels - 1
+    # name: (parameters per entry, log-probability of the parameters' last axis and x)
+    known: dict[str, tuple[int, Callable[[Tensor, Tensor], Tensor]]] = {
+        "bernoulli": (1, lambda r, x: bernoulli_log_prob(r[..., 0], x)),
+        "binomial": (1, lambda r, x: binomial_log_prob(r[..., 0], x, total)),
+        "beta_binomial": (2, lambda r, x: beta_binomial_log_prob(r[..., 0], r[..., 1], x, total)),
+        "categorical": (levels, categorical_log_prob),
+        "discretised_logistic": (
+            2,
+            lambda r, x: discretised_logistic_log_prob(r[..., 0], r[..., 1], x, levels),
+        ),
+        "gaussian_fixed": (1, lambda r, x: gaussian_log_prob(x, r[..., 0], r.new_zeros(()))),
+        "gaussian": (2, lambda r, x: gaussian_log_prob(x, r[..., 0], r[..., 1])),
+    }
+    if name not in known:
+        raise ValueError(f'likelihood must be one of {", ".join(known)}, got "{name}"')
+    continuous = name.startswith("gaussian")
+    suits = levels == 0 if continuous else levels == 2 if name == "bernoulli" else levels >= 2
+    if not suits:
+        wanted = "0 (continuous x)" if continuous else "2" if name == "bernoulli" else "at least 2"
+        raise ValueError(f"levels must be {wanted} for {name}, got {levels}")
+    params, log_prob = known[name]
+    return Observation(name, params, levels, log_prob)
