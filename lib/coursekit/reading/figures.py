@@ -1,0 +1,140 @@
+"""Figures with alt text: `figure(fig, alt="...")`.
+
+One output carries three forms of the same picture, because each place where a chapter is read picks another:
+
+- `text/html`: an `<img alt="...">` inside a `<figure>`. JupyterLab and the site prefer it, and it is the only
+  form whose alternative text JupyterLab passes on to a screen reader (it renders `image/png` without one).
+- `image/png`: what LaTeX, and so the PDF, takes.
+- `text/plain`: the alternative text, for a terminal and for a diff.
+
+Everything is inline, nothing is fetched, and the bytes depend on the picture alone.
+"""
+
+import base64
+import html
+import io
+from typing import Any
+
+from IPython.display import display
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from PIL import Image, ImageChops, ImageStat
+
+# A figure of 7 inches is 672 CSS pixels wide on the page; 1.5 times as many are stored, for sharp screens
+# and print.
+CSS_DPI = 96
+PNG_DPI = 144
+
+# Mean error (of 255, per channel) up to which 256 colours stand for the true ones.
+PALETTE_ERROR = 1.0
+
+Bundle = dict[str, str]
+BundleMetadata = dict[str, dict[str, Any]]
+
+
+class Displayed:
+    """A ready mime bundle; what it prints where nothing but text can be shown is its alternative text."""
+
+    def __init__(self, data: Bundle, metadata: BundleMetadata) -> None:
+        self.data = data
+        self.metadata = metadata
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[Bundle, BundleMetadata]:
+        return self.data, self.metadata
+
+    def __repr__(self) -> str:
+        return self.data["text/plain"]
+
+
+def require_alt(alt: str, of: str) -> str:
+    """The alternative text with its white space collapsed; an error when there is none."""
+    if not isinstance(alt, str) or not alt.strip():
+        raise ValueError(
+            f"{of} needs a text alternative, got alt={alt!r}; "
+            "say in one or two sentences what a reader who cannot see the picture should learn from it"
+        )
+    return " ".join(alt.split())
+
+
+def rasterise(fig: Figure, dpi: int) -> Image.Image:
+    """Draw a figure on opaque white and close it, so that no backend shows it a second time."""
+    if not isinstance(fig, Figure):
+        raise TypeError(f"expected a matplotlib Figure, got {type(fig).__name__}; for axes pass ax.figure")
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=dpi, facecolor="white", pil_kwargs={"compress_level": 1})
+    plt.close(fig)
+    buffer.seek(0)
+    return Image.open(buffer).convert("RGB")
+
+
+def with_palette(image: Image.Image) -> Image.Image:
+    """At most 256 colours where that cannot be seen, else the image itself: a plot shrinks to a third."""
+    palette = image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    if _mean_error(image, palette.convert("RGB")) > PALETTE_ERROR:
+        return image
+    return palette
+
+
+def png_bytes(image: Image.Image, dpi: int) -> bytes:
+    """PNG with its resolution, so that LaTeX sets it at its size in inches."""
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", optimize=True, dpi=(dpi, dpi))
+    return buffer.getvalue()
+
+
+def webp_bytes(image: Image.Image) -> bytes:
+    """Lossless WebP: no ringing around lines and letters."""
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, format="WEBP", lossless=True, quality=60, method=4)
+    return buffer.getvalue()
+
+
+def data_uri(content: bytes, mime: str) -> str:
+    """`data:` address with the content inside."""
+    return f"data:{mime};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def img_tag(content: bytes, mime: str, alt: str, width: int, height: int, attributes: str = "") -> str:
+    """`<img>` that never outgrows its column, white behind it.
+
+    The style is inline because stylesheets are stripped from the outputs of notebooks that are not trusted.
+    """
+    return (
+        f'<img{attributes} src="{data_uri(content, mime)}" alt="{html.escape(alt)}" '
+        f'width="{width}" height="{height}" style="max-width:100%;height:auto;background-color:#fff">'
+    )
+
+
+def figure(fig: Figure, *, alt: str, caption: str | None = None) -> None:
+    """Display a figure with its alternative text, and close it.
+
+    Args:
+        fig: the matplotlib figure.
+        alt: what the figure shows, for those who cannot see it; required.
+        caption: a line set under the figure.
+
+    Raises:
+        ValueError: `alt` is empty.
+        TypeError: `fig` is not a figure.
+    """
+    alt = require_alt(alt, "a figure")
+    image = rasterise(fig, PNG_DPI)
+    image = with_palette(image)
+    width, height = (round(side * CSS_DPI / PNG_DPI) for side in image.size)
+    png = png_bytes(image, PNG_DPI)
+    img = img_tag(webp_bytes(image), "image/webp", alt, width, height)
+    under = f'\n<figcaption style="max-width:42em">{html.escape(caption)}</figcaption>' if caption else ""
+    data = {
+        "text/html": f'<figure class="dgm-figure" style="margin:0">\n{img}{under}\n</figure>',
+        "image/png": base64.b64encode(png).decode("ascii"),
+        "text/plain": f"Figure: {alt}" + (f"\n{caption}" if caption else ""),
+    }
+    metadata: BundleMetadata = {"image/png": {"alt": alt, "width": width, "height": height}}
+    if caption:
+        metadata["image/png"]["caption"] = caption
+    display(Displayed(data, metadata))
+
+
+def _mean_error(a: Image.Image, b: Image.Image) -> float:
+    """Mean absolute difference of two RGB images, of 255."""
+    return max(ImageStat.Stat(ImageChops.difference(a, b)).mean)
