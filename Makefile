@@ -1,0 +1,72 @@
+# `make` alone prints what there is. ARGS="..." is passed on to the program that a target runs.
+# `make lab PYTHON=python3.12` builds the environment from that Python.
+
+PYTHON ?= python3
+VENV_PYTHON := .venv/bin/python
+PYTEST := $(VENV_PYTHON) -m pytest
+WORKERS ?= 2
+# Seconds that one cell of a notebook may take in `make test`.
+CELL_TIMEOUT ?= 300
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help env lab test test-quick bench format lint pairs run exercises lock clean built
+.DELETE_ON_ERROR:
+
+# What another project left in the shell must not be imported here.
+unexport PYTHONPATH
+unexport PYTHONHOME
+# Two workers of many threads each would fight for the cores.
+test test-quick bench: export OMP_NUM_THREADS := 1
+
+help: ## print this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+
+built:
+	@command -v "$(PYTHON)" >/dev/null 2>&1 || { \
+	  echo "$(PYTHON) is not on this machine: install Python 3.11 or later, or name it: make lab PYTHON=..." >&2; exit 1; }
+	@"$(PYTHON)" scripts/environment.py
+
+env: built ## build .venv from requirements.lock, or bring it up to date
+	@echo ".venv is up to date: make lab opens the course."
+
+lab: built ## open JupyterLab on the start chapter (ARGS="--no-browser --port 9999")
+	@$(VENV_PYTHON) scripts/lab.py $(ARGS)
+
+test: built ## run every test and every notebook
+	$(PYTEST) -n $(WORKERS) --dist loadfile --nbval-lax --nbval-current-env \
+	  --nbval-cell-timeout $(CELL_TIMEOUT) tests $(wildcard chapters solutions) $(ARGS)
+
+test-quick: built ## run the tests that take seconds: no notebooks, no browser
+	$(PYTEST) -n $(WORKERS) --dist loadfile -m "not slow and not browser" tests $(ARGS)
+
+bench: built ## run every measurement in bench/, one after another; fail if one fails
+	@failed=""; for script in $(sort $(filter-out bench/_%,$(wildcard bench/*.py))); do \
+	  echo "== $$script"; $(VENV_PYTHON) $$script $(ARGS) || failed="$$failed $$script"; done; \
+	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
+
+format: built ## format the code, then bring the notebooks after it
+	$(VENV_PYTHON) -m ruff check --fix-only --quiet .
+	$(VENV_PYTHON) -m ruff format .
+	$(VENV_PYTHON) -m coursekit.authoring.pairs --write
+
+lint: built ## check style and types
+	$(VENV_PYTHON) -m ruff check .
+	$(VENV_PYTHON) -m ruff format --check .
+	$(VENV_PYTHON) -m mypy
+
+pairs: built ## bring each chapter's .ipynb after its .py (ARGS=--check only compares)
+	$(VENV_PYTHON) -m coursekit.authoring.pairs $(or $(ARGS),--write)
+
+run: built ## run chapters and store their outputs (all, or CHAPTER=02_vae)
+	$(VENV_PYTHON) -m coursekit.authoring.run $(CHAPTER) $(ARGS)
+
+exercises: built ## generate exercises/ from solutions/ (ARGS=--check only compares)
+	$(VENV_PYTHON) -m coursekit.authoring.generate $(ARGS)
+
+lock: built ## renew requirements.lock and environment.yml from pyproject.toml (ARGS=--upgrade: newest)
+	$(VENV_PYTHON) scripts/lock.py $(ARGS)
+
+clean: ## delete .venv and the tools' caches
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache lib/*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
