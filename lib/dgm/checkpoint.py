@@ -1,9 +1,9 @@
 """One safetensors file for a whole tree of state: written atomically, read without pickle.
 
-A tree is made of dicts, lists and tuples; its leaves are tensors, numbers, strings, booleans and None, which is
-what the `state_dict()` of modules, optimisers and schedulers returns. The tensors become the file's tensors,
-named by their path ("model/layers.0.weight"); all else becomes JSON in its metadata. Nothing in the file is ever
-executed, so a checkpoint from a stranger can be read safely.
+A tree is made of dicts, lists and tuples; its leaves are tensors, numbers, strings, booleans and None, which
+is what the `state_dict()` of modules, optimisers and schedulers returns. The tensors become the file's tensors,
+named by their path ("model/layers.0.weight"); all else becomes JSON in its metadata. Nothing in the file is
+ever executed, so a checkpoint from a stranger can be read safely.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -28,8 +27,8 @@ _FORMAT = "dgm-tree-1"
 def save_tree(path: str | os.PathLike[str], tree: Any) -> None:
     """Write a tree to one file, so that at every moment the path holds either the old file or the new one.
 
-    The bytes go to a temporary file in the same folder, are forced to the disk, and take the name in one step.
-    A process that is killed may leave the temporary file (".name.tmp") behind; the next save overwrites it.
+    The bytes go to a temporary file in the same folder, are forced to the disk, and take the name in one
+    step. A killed process may leave the temporary file (".name.tmp") behind; the next save overwrites it.
 
     Args:
         path: the file; its folder must exist. Two processes must not write one path at the same time.
@@ -73,16 +72,12 @@ def load_tree(path: str | os.PathLike[str]) -> Any:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != _FORMAT:
-                raise ValueError(
-                    f"{path} is a safetensors file, but save_tree did not write it; give another path"
-                )
+                raise ValueError(f"save_tree did not write {path}; give another path")
             # clone: torch's own, aligned memory, as a tensor that was never saved would have
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
             return _decode(json.loads(metadata["tree"]), tensors)
     except SafetensorError as error:
-        raise ValueError(
-            f"{path} is no safetensors file or is damaged ({error}); give another path"
-        ) from error
+        raise ValueError(f"{path} is damaged or no checkpoint ({error}); give another path") from error
 
 
 def _encode(node: Any, path: str, tensors: dict[str, Tensor]) -> Any:
@@ -94,7 +89,8 @@ def _encode(node: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(node, Tensor):
         # Biggest stride first is the order in memory, which safetensors cannot keep by itself. It matters:
         # a fused optimiser steps through weights and moments in memory order.
-        axes = sorted(range(node.ndim), key=lambda axis: -node.stride(axis))
+        strides = node.stride()
+        axes = sorted(range(node.ndim), key=lambda axis: -strides[axis])
         name = path if path not in tensors else f"{path}#{len(tensors)}"
         tensors[name] = node.detach().permute(axes).to("cpu", copy=True).contiguous()
         return {"tensor": name} if axes == sorted(axes) else {"tensor": name, "axes": axes}

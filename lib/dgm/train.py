@@ -1,9 +1,9 @@
 """One training loop for all families.
 
-`fit` sees only `step(batch) -> dict of scalars`: the caller's function does the forward pass, the backward pass
-and the optimiser's step, so that a GAN, a flow and a diffusion model train by the same loop. The loop adds what
-every run needs: progress, history, validation, early stopping, the best weights, and a checkpoint from which an
-interrupted run goes on bit for bit.
+`fit` sees only `step(batch) -> dict of scalars`: the caller's function does the forward pass, the backward
+pass and the optimiser's step, so that a GAN, a flow and a diffusion model train by the same loop. The loop adds
+what every run needs: progress, history, validation, early stopping, the best weights, and a checkpoint from
+which an interrupted run goes on bit for bit.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from dgm.checkpoint import load_tree, save_tree
 __all__ = ["History", "Scalar", "fit"]
 
 Scalar = float | Tensor
+_OTHER_RUN = "Give another path, or delete the file to start anew; nothing was changed"
 
 
 @dataclass
@@ -79,20 +80,21 @@ def fit(
 ) -> History:
     """Call `step` on one batch after another, and look after everything around it.
 
-    With `checkpoint` the run can be stopped at any time, even killed: call `fit` again with the same arguments
-    and freshly built (or the very same) objects, and it goes on from the last checkpoint. Weights and history
-    end bit-identical to those of a run that was never stopped, as long as all that changes from step to step is
-    in `state`, in `batches` or in torch's global generators. A checkpoint of a finished run returns at once.
+    With `checkpoint` the run can be stopped at any time, even killed: call `fit` again with the same
+    arguments and freshly built (or the very same) objects, and it goes on from the last checkpoint. Weights
+    and history end bit-identical to those of a run that was never stopped, as long as all that changes from
+    step to step is in `state`, in `batches` or in torch's global generators. With the checkpoint of a finished
+    run `fit` returns at once.
 
     Args:
         step: does the forward pass, the backward pass and the optimiser's step on one batch; returns scalars
             (floats, or tensors of one element) under the same keys every time.
-        batches: yields batches. One that can be iterated again starts anew when it ends; a plain iterator must
+        batches: yields batches. What can be iterated again starts anew when it ends; a plain iterator must
             last. For a checkpoint it must have state_dict and load_state_dict, as `dgm.data.Batches` has.
         steps: how many steps the run has in all, a resumed run's earlier ones included.
         state: what changes in training, by name: anything with state_dict and load_state_dict (modules,
             optimisers, schedulers, EMA), or a torch.Generator. Saved in the checkpoint.
-        validate: returns scalars on the validation split (never on the test split); it is called after every
+        validate: returns scalars on the validation split (never on the test split); it is called every
             `validate_every` steps and after the last one, and must itself switch models to eval mode and back.
         validate_every: in steps; a twentieth of `steps` when None.
         patience: stop after so many validations in a row that brought no new best.
@@ -104,12 +106,12 @@ def fit(
     Returns:
         The history of the whole run, the part before a resumption included.
     Raises:
-        ValueError: arguments that do not fit together, batches that run out, keys that change, or a checkpoint
-            of another run (the file is left as it is, and so are the objects in `state`).
+        ValueError: arguments that do not fit together, batches that run out, keys that change, or a
+            checkpoint of another run (the file is left as it is, and so are the objects in `state`).
         TypeError: `state` holds something that cannot be saved, or `step` returns no scalars.
-        FloatingPointError: a scalar is NaN or infinite; names the step and the key. Nothing of that step is saved.
-        KeyboardInterrupt: with a checkpoint, an interrupt waits for the end of the step, saves, then is raised;
-            a second interrupt does not wait, and leaves the last checkpoint as it was.
+        FloatingPointError: a scalar is NaN or infinite; names the step and the key. That step is not saved.
+        KeyboardInterrupt: with a checkpoint, an interrupt waits for the end of the step, saves, then is
+            raised; a second one does not wait, and leaves the last checkpoint as it was.
     """
     state = dict(state or {})
     _check_arguments(steps, state, batches, validate, patience, keep_best, checkpoint)
@@ -177,8 +179,8 @@ def fit(
 class _Recorder:
     """Turn what `step` returns into the history, and refuse what is not finite.
 
-    Reading one number from a GPU waits until the GPU is done. So scalars that lie there are kept as tensors and
-    read many at a time.
+    Reading one number from a GPU waits until the GPU is done. So scalars that lie there are kept as tensors
+    and read many at a time.
     """
 
     read_every = 50
@@ -329,10 +331,10 @@ def _resume(
     difference = _difference(tree["identity"], identity)
     if difference:
         raise ValueError(
-            f"cannot resume: {path} is the checkpoint of another run: {difference}. Give another path, or delete "
-            "the file to start anew; nothing was changed"
+            f"cannot resume: {path} is the checkpoint of another run: {difference}. {_OTHER_RUN}"
         )
-    targets = {**{("state", name): item for name, item in state.items()}, ("batches",): batches}
+    targets: dict[tuple[str, ...], Any] = {("state", name): item for name, item in state.items()}
+    targets["batches",] = batches
     before = {key: copy.deepcopy(_state_of(item)) for key, item in targets.items()}
     try:
         for key, item in targets.items():
@@ -341,8 +343,7 @@ def _resume(
         for key, item in targets.items():
             _set_state(item, before[key])
         raise ValueError(
-            f"cannot resume: {path} does not fit {': '.join(key)} ({error}). Give another path, or delete the "
-            "file to start anew; nothing was changed"
+            f"cannot resume: {path} does not fit {' '.join(key)} ({error}). {_OTHER_RUN}"
         ) from error
     generators = tree["global generators"]
     torch.set_rng_state(generators["cpu"])
@@ -451,7 +452,7 @@ def _check_arguments(
             )
     if checkpoint is not None and not _has_state(batches):
         raise ValueError(
-            f"batches is a {type(batches).__name__} without state_dict and load_state_dict, so a run cannot be "
+            f"batches is a {type(batches).__name__} without state_dict and load_state_dict, so no run can be "
             "resumed; use dgm.data.Batches, or leave out checkpoint="
         )
 

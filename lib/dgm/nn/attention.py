@@ -104,7 +104,7 @@ class SelfAttention(nn.Module):
             return self(tokens, mask).transpose(1, 2).reshape(x.shape)  # (B, C, H, W)
         if x.ndim != 3 or x.shape[-1] != self.channels:
             raise ValueError(
-                f"x must have shape (B, N, {self.channels}) or (B, {self.channels}, H, W), got {tuple(x.shape)}"
+                f"x must have shape (B, N, C) or (B, C, H, W) with C = {self.channels}, got {tuple(x.shape)}"
             )
         batch, n, _ = x.shape
         qkv = self.qkv(x).reshape(batch, n, 3, self.heads, -1)  # (B, N, 3, heads, D)

@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 __all__ = ["EMA"]
 
@@ -40,7 +40,8 @@ class EMA:
     @torch.no_grad()
     def update(self) -> None:
         """Take one step of the average towards the model's present weights."""
-        averages, weights = list(self.model.parameters()), list(self.source.parameters())
+        averages: list[Tensor] = list(self.model.parameters())
+        weights: list[Tensor] = list(self.source.parameters())
         if averages:
             torch._foreach_lerp_(averages, weights, 1 - self.decay)  # one call for all tensors
         for copied, buffer in zip(self.model.buffers(), self.source.buffers(), strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +52,7 @@ class MLP(nn.Module):
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be a probability in [0, 1), got {dropout}")
         layers: list[nn.Module] = []
-        for size_in, size_out in zip(sizes[:-2], sizes[1:-1], strict=True):
+        for size_in, size_out in pairwise(sizes[:-1]):
             layers += [nn.Linear(size_in, size_out), ACTIVATIONS[activation]()]
             if dropout:
                 layers.append(nn.Dropout(dropout))
