@@ -1,9 +1,9 @@
 """One safetensors file for a whole tree of state: written atomically, read without pickle.
 
 A tree is made of dicts, lists and tuples; its leaves are tensors, numbers, strings, booleans and None, which
-is what the `state_dict()` of modules, optimisers and schedulers returns. The tensors become the file's tensors,
-named by their path ("model/layers.0.weight"); all else becomes JSON in its metadata. Nothing in the file is
-ever executed, so a checkpoint from a stranger can be read safely.
+is what the `state_dict()` of modules, optimisers and schedulers returns. The tensors become the file's
+tensors, named by their path ("model/layers.0.weight"); all else becomes JSON in its metadata. Nothing in the
+file is ever executed, so a checkpoint from a stranger can be read safely.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """One training loop for all families.
 
 `fit` sees only `step(batch) -> dict of scalars`: the caller's function does the forward pass, the backward
-pass and the optimiser's step, so that a GAN, a flow and a diffusion model train by the same loop. The loop adds
-what every run needs: progress, history, validation, early stopping, the best weights, and a checkpoint from
-which an interrupted run goes on bit for bit.
+pass and the optimiser's step, so that a GAN, a flow and a diffusion model train by the same loop. The loop
+adds what every run needs: progress, history, validation, early stopping, the best weights, and a checkpoint
+from which an interrupted run goes on bit for bit.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def fit(
     With `checkpoint` the run can be stopped at any time, even killed: call `fit` again with the same
     arguments and freshly built (or the very same) objects, and it goes on from the last checkpoint. Weights
     and history end bit-identical to those of a run that was never stopped, as long as all that changes from
-    step to step is in `state`, in `batches` or in torch's global generators. With the checkpoint of a finished
-    run `fit` returns at once.
+    step to step is in `state`, in `batches` or in torch's global generators. With the checkpoint of a
+    finished run `fit` returns at once.
 
     Args:
         step: does the forward pass, the backward pass and the optimiser's step on one batch; returns scalars
@@ -95,7 +95,7 @@ def fit(
         state: what changes in training, by name: anything with state_dict and load_state_dict (modules,
             optimisers, schedulers, EMA), or a torch.Generator. Saved in the checkpoint.
         validate: returns scalars on the validation split (never on the test split); it is called every
-            `validate_every` steps and after the last one, and must itself switch models to eval mode and back.
+            `validate_every` steps and after the last one; it must itself set models to eval mode and back.
         validate_every: in steps; a twentieth of `steps` when None.
         patience: stop after so many validations in a row that brought no new best.
         monitor: the key of `validate`'s scalars that is to become small.
