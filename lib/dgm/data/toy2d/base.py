@@ -81,8 +81,9 @@ def choose(n: int, options: int, generator: torch.Generator | None) -> Tensor:
 
 def choose_weighted(n: int, weights: tuple[float, ...], generator: torch.Generator | None) -> Tensor:
     """Draw n integers (n,) with the given probabilities on the generator's device."""
-    probs = torch.tensor(weights, dtype=torch.float64, device=_device(generator))
-    return torch.multinomial(probs, n, replacement=True, generator=generator)
+    u = uniform(n, generator, torch.float64)  # (n,)
+    edges = torch.tensor(weights, dtype=torch.float64, device=u.device).cumsum(dim=0)[:-1]
+    return torch.searchsorted(edges, u, right=True)
 
 
 def _device(generator: torch.Generator | None) -> torch.device:

@@ -20,7 +20,8 @@ from torch import Tensor
 
 from dgm.data.toy2d.base import Bounds, check_points, check_positive, choose, normal, square, uniform
 
-NODES_PER_STD = 2.0
+NODES_PER_STD = 2.5
+_PANEL = 64
 _CHUNK = 1024  # points at a time: the (points, nodes) table then stays in the processor's cache
 
 
@@ -129,14 +130,19 @@ class Spirals:
 
 
 def _node_count(length: float, std: float) -> int:
-    return max(32, math.ceil(NODES_PER_STD * length / std))
+    return math.ceil(NODES_PER_STD * length / std)
 
 
 @functools.lru_cache(maxsize=16)
 def _gauss_legendre(count: int) -> tuple[Tensor, Tensor]:
-    """Return nodes (count,) on [0, 1] and the logarithms of their weights, which sum to 1, in float64."""
-    nodes, weights = np.polynomial.legendre.leggauss(count)
-    return torch.from_numpy((nodes + 1) / 2), torch.from_numpy(np.log(weights / 2))
+    """Return at least ``count`` nodes on [0, 1] and the logarithms of their weights, in float64.
+
+    The weights sum to 1. The rule of _PANEL nodes is repeated on equal panels.
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(_PANEL)
+    panels = math.ceil(count / _PANEL)
+    nodes = (np.arange(panels)[:, None] + (nodes + 1) / 2) / panels  # (panels, _PANEL)
+    return torch.from_numpy(nodes.flatten()), torch.from_numpy(np.log(np.tile(weights / 2 / panels, panels)))
 
 
 def _with_reflection(curve: Tensor, log_w: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -152,7 +158,10 @@ def _reflect_half(curve: Tensor, generator: torch.Generator | None) -> Tensor:
 
 
 def _logits(x: Tensor, nodes: Tensor, log_w: Tensor, std: float) -> Tensor:
-    """Return log w_j + (x . c_j - |c_j|^2 / 2) / std^2 (B, J), the part of log w_j N(x; c_j, std^2 I) with j."""
+    """Return (B, J), the part of log w_j N(x; c_j, std^2 I) that depends on j.
+
+    log w_j + (x . c_j - |c_j|^2 / 2) / std^2
+    """
     offset = log_w - nodes.square().sum(dim=1) / (2 * std**2)  # (J,)
     return torch.addmm(offset, x, nodes.T / std**2)
 

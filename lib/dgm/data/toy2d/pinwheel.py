@@ -33,7 +33,7 @@ class Pinwheel:
     arms: int = 5
     centre: float = 1.6
     radial_std: float = 0.45
-    tangential_std: float = 0.13
+    tangential_std: float = 0.15
     twist: float = 0.7
 
     name: ClassVar[str] = "pinwheel"
