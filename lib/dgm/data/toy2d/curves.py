@@ -4,9 +4,8 @@ A point is c(u) + std * eps with u uniform on the curve's parameter and eps ~ N(
 mixture of infinitely many Gaussians, p(x) = integral N(x; c(u), std^2 I) du. A Gauss-Legendre rule turns
 the integral into a finite mixture of Gaussians at the nodes. The integrand is smooth, so the rule converges
 exponentially once its nodes lie closer than about one std. NODES_PER_STD nodes per std of curve length
-leave an error in log p below 1e-5 nats all over the plot range, and below 1e-7 nats where p is at least
-1e-12 of its maximum (tests/unit/test_toy2d.py compares with four times the nodes). In float32 rounding adds
-up to 2e-4 nats.
+leave an error in log p below 1e-5 nats all over the plot range (tests/unit/test_toy2d.py compares with four
+times the nodes). In float32 rounding adds up to 2e-4 nats.
 """
 
 import functools
