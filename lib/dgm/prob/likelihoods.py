@@ -101,10 +101,12 @@ def log_binomial(x: Tensor, total: int) -> Tensor:
 def beta_binomial_log_prob(log_a: Tensor, log_b: Tensor, x: Tensor, total: int) -> Tensor:
     r"""Log-probability of counts whose success probability is itself drawn from Beta(a, b).
 
-    $\log p(x) = \sum_j \log \binom{n}{x_j} + \log B(x_j + a_j, n - x_j + b_j) - \log B(a_j, b_j)$
+    $\log p(x) = \sum_j \log \binom{n}{x_j} + \log B(x_j + a_j, n - x_j + b_j) - \log B(a_j, b_j)$,
+    where the ratio of Betas is
+    $\prod_{i<x} (a + i) \prod_{i<n-x} (b + i) \big/ \prod_{i<n} (a + b + i)$
 
     Two parameters per pixel instead of the binomial's one, so the spread is free: it may put mass on both
-    ends at once (a, b < 1) or tend to the binomial (a, b large).
+    ends at once (a, b < 1) or tend to the binomial (a, b large). Memory is n numbers per entry of x.
 
     Args:
         log_a: (B, ...) logarithm of the first parameter of the Beta.
@@ -125,10 +127,13 @@ def beta_binomial_log_prob(log_a: Tensor, log_b: Tensor, x: Tensor, total: int) 
     _check_same_shape("log_b", log_b, x)
     _check_levels(x, total)
     x = x.to(log_a.dtype)
-    a, b = log_a.exp(), log_b.exp()
-    upper = torch.lgamma(x + a) + torch.lgamma(total - x + b) - torch.lgamma(total + a + b)
-    lower = torch.lgamma(a) + torch.lgamma(b) - torch.lgamma(a + b)
-    return sum_except_batch(log_binomial(x, total) + upper - lower)  # (B,)
+    a, b = log_a.exp().unsqueeze(-1), log_b.exp().unsqueeze(-1)  # (B, ..., 1)
+    # The product form, since differences of log-gammas lose whole nats in float32 from a = e^10 on.
+    i = torch.arange(total, dtype=x.dtype, device=x.device)  # (n,)
+    counts = x.unsqueeze(-1)
+    factor = torch.where(i < counts, a + i, b + (i - counts))  # (B, ..., n): x factors of a, the rest of b
+    ratio = (factor.log() - (a + b + i).log()).sum(-1)  # (B, ...)
+    return sum_except_batch(log_binomial(x, total) + ratio)  # (B,)
 
 
 def categorical_log_prob(logits: Tensor, x: Tensor) -> Tensor:

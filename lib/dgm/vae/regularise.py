@@ -47,7 +47,7 @@ def free_bits(kl_per_dim: Tensor, floor_nats: float) -> Tensor:
     Raises:
         ValueError: if `kl_per_dim` is not (B, D) or the floor is negative.
 
-    Source: Kingma et al. 2016 (inverse autoregressive flow), appendix C.8.
+    Source: Kingma et al. 2016 (inverse autoregressive flow), arXiv version, eq. (15).
     Equation: vae-free-bits
     Test: tests/equations/test_vae.py::test_free_bits_mean_is_the_sum_of_floors_and_its_gradient_stops
     """
