@@ -1,0 +1,8 @@
+"""What whoever edits a chapter uses.
+
+- `pairs`: `python -m coursekit.authoring.pairs --check | --write`, keeps .py and .ipynb equal.
+- `run`: `python -m coursekit.authoring.run 02_vae`, runs notebooks and stores their outputs.
+- `generate`: `python -m coursekit.authoring.generate`, makes the students' exercises from the solutions.
+- `equations`: which equation is derived where, implemented by what and tested by which test.
+- `notebooks`: reading and writing the two files of a notebook.
+"""
