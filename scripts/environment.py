@@ -61,6 +61,7 @@ NETWORK = (
     "|ConnectTimeout|Could not connect|ProxyError|tunnel error|from versions: none"
 )
 DISK = r"No space left on device|os error 28\b|Errno 28\b|Disk quota exceeded"
+PROGRESS = "(Resolved|Downloading|Downloaded|Prepared|Installed) "
 
 
 class Failure(Exception):
@@ -119,8 +120,8 @@ def is_current(stamp: dict[str, Any], wanted: dict[str, str]) -> bool:
     return all(stamp.get(key) == value for key, value in wanted.items())
 
 
-def run(command: list[str], environment: dict[str, str] | None = None, *, quiet: bool = False) -> str | None:
-    """Run a command and pass its output on; None when it succeeds, else all that it printed."""
+def run(command: list[str], environment: dict[str, str] | None = None) -> str | None:
+    """Run a command and pass on what tells its progress; None when it succeeds, else all that it printed."""
     lines = []
     with subprocess.Popen(
         command,
@@ -134,18 +135,25 @@ def run(command: list[str], environment: dict[str, str] | None = None, *, quiet:
         assert process.stdout is not None
         for line in process.stdout:
             lines.append(line)
-            if not quiet:
-                print("  " + line, end="", flush=True)
+            if re.match(PROGRESS, line.lstrip()):
+                print("  " + line.strip(), flush=True)
     return "".join(lines) if process.returncode else None
+
+
+def disk_is_full(output: str) -> bool:
+    return bool(re.search(DISK, output)) or free_bytes() < 100e6
+
+
+def free_bytes() -> int:
+    return shutil.disk_usage(VENV if VENV.is_dir() else ROOT).free
 
 
 def explain(output: str, what: str) -> Failure:
     """The one line for a failed step, from what the step printed."""
-    if re.search(DISK, output):
-        free = shutil.disk_usage(ROOT).free / 1e9
+    if disk_is_full(output):
         return Failure(
-            f"The disk is full ({free:.1f} GB free at {ROOT}; the environment takes about 7 GB on Linux): "
-            "make room, then run the same command again."
+            f"The disk is full ({free_bytes() / 1e9:.1f} GB free; the environment takes about 7 GB on Linux, "
+            "and its downloads as much again): make room, then run the same command again."
         )
     if re.search(NETWORK, output):
         return Unreachable(
@@ -157,8 +165,9 @@ def explain(output: str, what: str) -> Failure:
             "A downloaded package is not the one in requirements.lock (its hash differs): check which index "
             "`pip config list` names, then run the same command again."
         )
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return Failure(f"{what} failed: {lines[-1] if lines else 'no message'}")
+    lines = [line.strip() for line in output.splitlines() if line.strip()] or ["no message"]
+    print("\n".join(lines[-12:-1]), file=sys.stderr)
+    return Failure(f"{what} failed: {lines[-1]}")
 
 
 def make_venv() -> None:
@@ -166,16 +175,22 @@ def make_venv() -> None:
     if VENV.exists() and not VENV.is_dir():
         raise Failure(f"{VENV} is not a folder: move it away, then run the same command again.")
     say(f"Creating .venv with Python {python_version()} ({base_python()})")
-    output = run([base_python(), "-m", "venv", "--clear", str(VENV)], quiet=True)
+    VENV.mkdir(exist_ok=True)
+    for path in VENV.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    BUILDING.touch()
+    output = run([base_python(), "-m", "venv", str(VENV)])
     if output is None:
-        BUILDING.touch()
-    elif re.search("ensurepip|No module named venv", output):
+        return
+    if re.search("ensurepip is not available|No module named venv", output):
         raise Failure(
             f"{base_python()} cannot make environments with pip: install its venv module (Debian, Ubuntu: "
             "`sudo apt install python3-venv`), then run the same command again."
         )
-    else:
-        raise explain(output, "Creating .venv")
+    raise explain(output, "Creating .venv")
 
 
 def locked(package: str) -> str:
@@ -188,7 +203,7 @@ def locked(package: str) -> str:
     return found[0]
 
 
-def pip(*arguments: str, quiet: bool = False) -> str | None:
+def pip(*arguments: str) -> str | None:
     """`pip install`, with the user's index and certificates, and none of the user's local wheels.
 
     pip prefers a local `torch ... +cpu` to the locked one and then fails on its hash. An empty PIP_FIND_LINKS
@@ -197,7 +212,7 @@ def pip(*arguments: str, quiet: bool = False) -> str | None:
     options = ["--disable-pip-version-check", "--progress-bar", "off", "--retries", "2"]
     with tempfile.TemporaryDirectory() as empty:
         environment = dict(os.environ, PIP_FIND_LINKS=empty, PIP_USER="0")
-        return run([str(VENV_PYTHON), "-m", "pip", "install", *options, *arguments], environment, quiet=quiet)
+        return run([str(VENV_PYTHON), "-m", "pip", "install", *options, *arguments], environment)
 
 
 def uv_environment() -> dict[str, str]:
@@ -221,7 +236,7 @@ def install_uv() -> str | None:
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write(locked("uv"))
         file.flush()
-        return pip("--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", file.name, quiet=True)
+        return pip("--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", file.name)
 
 
 def install_lock() -> None:
@@ -233,10 +248,10 @@ def install_lock() -> None:
         output = run([*install, "--require-hashes", "-r", str(LOCK)], uv_environment())
         if output is None:
             return
-        if re.search(DISK, output):
+        if disk_is_full(output):
             raise explain(output, "Installing the packages")
         say("uv could not install them: trying pip")
-    elif re.search(f"{DISK}|{NETWORK}", output):
+    elif disk_is_full(output) or re.search(NETWORK, output):
         raise explain(output, "Installing uv")
     else:
         say("uv is not to be had here: using pip, which takes longer")
@@ -249,13 +264,13 @@ def compile_packages() -> None:
     """Byte-compile in parallel: a cold import of torch is otherwise ten seconds."""
     say("Byte-compiling")
     # Some packages ship files that are not valid Python: what does not compile is left alone.
-    run([str(VENV_PYTHON), "-m", "compileall", "-qq", "-j", "0", str(VENV / "lib")], quiet=True)
+    run([str(VENV_PYTHON), "-m", "compileall", "-qq", "-j", "0", str(VENV / "lib")])
 
 
 def install_course() -> None:
     """`lib/` editable, so that an edit there is seen at once."""
     say("Installing lib/ (dgm, coursekit) editable")
-    output = pip("--no-deps", "--no-build-isolation", "--no-index", "-e", str(ROOT), quiet=True)
+    output = pip("--no-deps", "--no-build-isolation", "--no-index", "-e", str(ROOT))
     if output is not None:
         raise explain(output, "Installing lib/")
 
