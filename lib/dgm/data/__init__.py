@@ -3,9 +3,11 @@
 - `images`: `ImageSet`, and `to_pm1` / `from_pm1` between grey levels and [-1, 1]
 - `digits`: `load_digits(split)`, 8x8 handwritten digits that need no download; `augment`: `augment_digits`
 - `vision`: `mnist`, `fashion_mnist`, `cifar10` from a folder, downloaded when asked
+- `toy2d`: points in the plane from exactly known densities
 - `batches`: `Batches`, an endless stream of minibatches that can be resumed
 """
 
+from dgm.data import toy2d
 from dgm.data.augment import augment_digits
 from dgm.data.batches import Batches
 from dgm.data.digits import load_digits
@@ -22,4 +24,5 @@ __all__ = [
     "load_digits",
     "mnist",
     "to_pm1",
+    "toy2d",
 ]

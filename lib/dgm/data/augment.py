@@ -23,8 +23,8 @@ def augment_digits(
     """Turn, scale, shift and shear each digit a little, at random, the way the digits were made.
 
     A pixel of the digits counts the ink in a 4x4 block of a 32x32 bitmap. So the image is interpolated
-    (bicubic) at the 32x32 points of a randomly distorted grid, thresholded at half ink to a bitmap, and counted
-    in 4x4 blocks. Warping the 8x8 image itself would blur it to greys that no count yields.
+    (bicubic) at the 32x32 points of a randomly distorted grid, thresholded at half ink to a bitmap, and
+    counted in 4x4 blocks. Warping the 8x8 image itself would blur the edges, which a count keeps sharp.
 
     Each range is uniform and independent per image; with all four at 0 the digits come back nearly unchanged.
 
@@ -50,7 +50,7 @@ def augment_digits(
     u = (2 * torch.rand(n, 5, generator=generator, device=device) - 1).to(x.device)  # (N, 5) in [-1, 1]
     angle = math.radians(degrees) * u[:, 0]  # (N,)
     size = 1 + scale * u[:, 1]  # (N,)
-    # From a point of the new image to one of the old, in units of half an image: rotation times shear, scaled.
+    # From a point of the new image to one of the old, in half images: rotation times shear, scaled.
     cos, sin, k = angle.cos() / size, angle.sin() / size, shear * u[:, 2]
     move = (shift / 4) * u[:, 3:5]  # (N, 2); 4 pixels are half an image
     first = torch.stack([cos, k * cos - sin, move[:, 0]], dim=1)  # (N, 3)

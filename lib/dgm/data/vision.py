@@ -29,8 +29,8 @@ _CIFAR10_VALID = 5_000  # of the 50,000
 def mnist(root: str | os.PathLike[str], split: str, *, download: bool = False) -> ImageSet:
     """Return one split of MNIST: 28x28 grey handwritten digits.
 
-    The files (*-ubyte.gz) may lie in `root` itself or where torchvision puts them, in root/MNIST/raw. Only the
-    two files of the split asked for are needed: a folder with the test files alone serves split="test".
+    The files (*-ubyte.gz) may lie in `root` itself or where torchvision puts them, in root/MNIST/raw. Only
+    the two files of the split asked for are needed: a folder with the test files alone serves split="test".
 
     Args:
         root: the folder.
@@ -150,8 +150,8 @@ def _find(dataset: Any, root: Path, file: str, md5: str, download: bool) -> Path
     if not download:
         if found:
             raise ValueError(
-                f"{found[0]} has md5 {_md5(found[0])}, but {name}'s {file} has {md5}; it is damaged or of another "
-                "data set: delete it and call with download=True"
+                f"{found[0]} has md5 {_md5(found[0])}, but {name}'s {file} has {md5}; it is damaged or of "
+                "another data set: delete it and call with download=True"
             )
         raise FileNotFoundError(_missing(name, root / file, raw / file))
     from torchvision.datasets.utils import download_url
