@@ -1,0 +1,44 @@
+"""Exercises that check themselves; the student's notebook and the grader share these pieces.
+
+- `notebook`: `exercise`, `check`, `hint`, `progress`, `when_done`: what a student types
+- `task`: `Task`, `Criterion`, `Wrong`, `Variant`, and how a folder of checks is loaded
+- `probe`: tries an answer beside the student's code and writes plain data
+- `judge`: reads plain data where no student code runs, and gives marks with hints
+- `scan`: finds an answer that calls the library instead of being one
+- `report`: how results look
+"""
+
+from coursekit.exercises.notebook import assess, check, exercise, find_checks, hint, progress, when_done
+from coursekit.exercises.probe import Probe, run_probe
+from coursekit.exercises.report import Result
+from coursekit.exercises.task import (
+    Criterion,
+    Exercise,
+    Mark,
+    Task,
+    Variant,
+    Wrong,
+    load_exercise,
+    load_probes,
+)
+
+__all__ = [
+    "Criterion",
+    "Exercise",
+    "Mark",
+    "Probe",
+    "Result",
+    "Task",
+    "Variant",
+    "Wrong",
+    "assess",
+    "check",
+    "exercise",
+    "find_checks",
+    "hint",
+    "load_exercise",
+    "load_probes",
+    "progress",
+    "run_probe",
+    "when_done",
+]
