@@ -25,6 +25,7 @@ from coursekit.reading.figures import (
     png_bytes,
     rasterise,
     require_alt,
+    webp_bytes,
     with_palette,
 )
 
@@ -128,13 +129,12 @@ def _both(fig: Figure, images: list[Image.Image]) -> tuple[bytes, list[Image.Ima
 
 
 def _webp(image: Image.Image) -> bytes:
-    """Lossless, as plots want it; lossy where that halves the size (smooth shading)."""
-    image = with_palette(image).convert("RGB")
-    lossless, lossy = io.BytesIO(), io.BytesIO()
-    image.save(lossless, format="WEBP", lossless=True, quality=60, method=4)
-    image.save(lossy, format="WEBP", quality=80, method=4)
-    chosen = lossy if 2 * len(lossy.getvalue()) < len(lossless.getvalue()) else lossless
-    return chosen.getvalue()
+    """Lossless, as plots want it; lossy where that is much smaller (smooth shading)."""
+    lossless = webp_bytes(with_palette(image))
+    buffer = io.BytesIO()
+    image.save(buffer, format="WEBP", quality=80, method=4)
+    lossy = buffer.getvalue()
+    return lossy if len(lossy) < 0.6 * len(lossless) else lossless
 
 
 def _text(value: object, unit: str) -> str:
@@ -163,7 +163,8 @@ def _html(
     # data-lm-suppress-shortcuts: in JupyterLab the arrow keys would otherwise move from cell to cell.
     return f"""<div class="dgm-frames {key}" data-lm-suppress-shortcuts="true">
 {tag(first)}
-<label style="display:none;align-items:center;gap:0.6em;max-width:{size[0]}px"><span>{name}</span>
+<label style="display:none;align-items:center;gap:0.6em;max-width:{size[0]}px;margin:0.4em 0">
+<span>{name}</span>
 <input type="range" min="0" max="{len(contents) - 1}" step="1" value="{first}"
   style="flex:1" aria-valuetext="{shown}">
 <output style="min-width:7em">{shown}</output></label>
