@@ -12,15 +12,15 @@ START = "chapters/00_start.ipynb"
 
 def port_error(host: str, port: int) -> str | None:
     """Why a server cannot listen on this port, in one line that says what to do; None where it can."""
+    if not 0 <= port < 65536:
+        return f"There is no port {port}: name one from 1024 to 65535."
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
+        for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
     except PermissionError:
         return f"Port {port} needs administrator's rights: name one from 1024 up, as in --port 9999."
-    except OverflowError:
-        return f"There is no port {port}: name one from 1024 to 65535."
     except OSError as error:
         return (
             f"Port {port} is taken ({error.strerror}): name another, as in "
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
     known, _ = parser.parse_known_args(arguments)
     if known.port is not None:
         # Without a port of the user's own, JupyterLab takes the next free one by itself.
-        problem = port_error("" if known.ip == "*" else known.ip, known.port)
+        problem = port_error("0.0.0.0" if known.ip == "*" else known.ip, known.port)
         if problem is not None:
             print(problem, file=sys.stderr)
             return 1

@@ -1,0 +1,264 @@
+"""The lock, pyproject.toml and environment.yml agree; `make env` and `make lab` keep their rules."""
+
+import ast
+import importlib.util
+import json
+import re
+import runpy
+import socket
+import sys
+import tomllib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[2]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = PYPROJECT["project"]
+LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+
+
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"script_{name}", ROOT / "scripts" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+environment = script("environment")
+lab = script("lab")
+lock = script("lock")
+
+
+def wanted() -> list[Requirement]:
+    """What pyproject.toml asks for, extras included."""
+    extras = PROJECT["optional-dependencies"]
+    lines = [*PROJECT["dependencies"], *(line for extra in extras.values() for line in extra)]
+    return [Requirement(line) for line in lines]
+
+
+def entries() -> list[tuple[Requirement, str]]:
+    """The lock's entries: the pinned requirement with its marker, and the lines below it."""
+    found = re.findall(r"^(\S+==[^\\\n]*?) ?\\\n((?:[ \t]+.*\n?)*)", LOCK, re.MULTILINE)
+    assert len(found) > 50
+    return [(Requirement(head.strip()), body) for head, body in found]
+
+
+# --- pyproject.toml, requirements.lock, environment.yml
+
+
+@pytest.mark.parametrize("requirement", wanted(), ids=str)
+def test_the_lock_satisfies_pyproject(requirement: Requirement) -> None:
+    name = canonicalize_name(requirement.name)
+    versions = [entry for entry, _ in entries() if canonicalize_name(entry.name) == name]
+    assert versions, f"requirements.lock has no {name}: run `make lock`"
+    for entry in versions:
+        pinned = next(iter(entry.specifier)).version
+        assert pinned in requirement.specifier, f"{entry} is locked, {requirement} is asked: run `make lock`"
+
+
+def test_the_lock_holds_nothing_that_pyproject_no_longer_asks_for() -> None:
+    asked = {canonicalize_name(requirement.name) for requirement in wanted()}
+    direct = {canonicalize_name(entry.name) for entry, body in entries() if PROJECT["name"] in body}
+    assert direct == asked, "run `make lock`"
+
+
+def test_the_lock_is_pinned_and_hashed_and_names_no_index() -> None:
+    for entry, body in entries():
+        assert [specifier.operator for specifier in entry.specifier] == ["=="]
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}\b", body), f"{entry} has no hash"
+    starts = [line for line in LOCK.splitlines() if line and not line[0].isspace()]
+    assert len(starts) == len(entries())  # so no option line such as an index
+    assert "://" not in LOCK
+
+
+def test_the_lock_holds_for_every_python_that_pyproject_allows() -> None:
+    """Some entry of every direct requirement applies on the lowest Python and on later ones."""
+    for requirement in wanted():
+        same = [entry for entry, _ in entries() if canonicalize_name(entry.name) == requirement.name]
+        for python in ("3.11", "3.12", "3.13", "3.14"):
+            context = {"python_version": python, "python_full_version": f"{python}.9"}
+            assert any(entry.marker is None or entry.marker.evaluate(context) for entry in same)
+
+
+def test_environment_yml_is_the_same_set() -> None:
+    text = (ROOT / "environment.yml").read_text(encoding="utf-8")
+    content = yaml.safe_load(text)
+    assert content["name"] == PROJECT["name"]
+    python, pip, packages = content["dependencies"]
+    assert SpecifierSet(python.removeprefix("python")) == SpecifierSet(PROJECT["requires-python"])
+    assert pip == "pip"
+    assert packages == {"pip": ["-r requirements.lock"]}
+    assert text == lock.environment_yml(PROJECT), "run `make lock`"
+
+
+def test_one_lowest_python_everywhere() -> None:
+    lowest = ".".join(map(str, environment.MINIMUM))
+    assert PROJECT["requires-python"] == f">={lowest}"
+    assert PYPROJECT["tool"]["ruff"]["target-version"] == "py" + lowest.replace(".", "")
+    assert PYPROJECT["tool"]["mypy"]["python_version"] == lowest
+    assert lowest in " ".join(lock.lock_command(PROJECT, []))
+
+
+# --- make env
+
+
+def test_an_old_python_can_read_the_script() -> None:
+    source = (ROOT / "scripts" / "environment.py").read_text(encoding="utf-8")
+    ast.parse(source, feature_version=(3, 6))
+
+
+def test_an_old_python_gets_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 10, 2))
+    monkeypatch.setenv("PYTHON", sys.executable)
+    with pytest.raises(
+        SystemExit, match=r"^Python 3\.11 or later is needed, and .* is 3\.10: install"
+    ) as caught:
+        runpy.run_path(str(ROOT / "scripts" / "environment.py"), run_name="__main__")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("printed", "line"),
+    [
+        ("x\nerror: No space left on device (os error 28)", "The disk is full"),
+        ("OSError: [Errno 28] No space left on device", "The disk is full"),
+        ("  cause: dns error\n", "The package index cannot be reached"),
+        ("NewConnectionError(...): Failed to establish a new connection\n", "The package index cannot be"),
+        (
+            "ERROR: No matching distribution found for uv==1 (from versions: none)",
+            "The package index cannot be",
+        ),
+        ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES", "A downloaded package is not the one in"),
+        ("error: Hash mismatch for `six`", "A downloaded package is not the one in"),
+        ("first\nlast words\n\n", "Step failed: last words"),
+    ],
+)
+def test_a_failed_step_is_explained_in_one_line(printed: str, line: str) -> None:
+    text = str(environment.explain(printed, "Step"))
+    assert text.startswith(line)
+    assert "\n" not in text
+
+
+def test_the_locked_uv_is_what_pip_is_given() -> None:
+    entry = environment.locked("uv")
+    (expected,) = [body for requirement, body in entries() if requirement.name == "uv"]
+    assert entry.startswith("uv==")
+    assert entry.count("--hash=sha256:") == expected.count("--hash=sha256:") > 0
+    with pytest.raises(environment.Failure, match="no entry for u: run"):
+        environment.locked("u")
+
+
+@pytest.fixture
+def venv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that looks like an environment just built, with its stamp."""
+    folder = tmp_path / ".venv"
+    for name, path in [("VENV", ""), ("VENV_PYTHON", "bin/python"), ("STAMP", "s.json"), ("BUILDING", "b")]:
+        monkeypatch.setattr(environment, name, folder / path)
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin" / "python").symlink_to(sys.executable)
+    (folder / "lib" / "python3.11" / "site-packages" / "torch").mkdir(parents=True)
+    (folder / "lib" / "python3.11" / "site-packages" / "torch-1.dist-info").mkdir()
+    environment.write_stamp(environment.fingerprint())
+    monkeypatch.delenv("PYTHON", raising=False)
+    return folder
+
+
+def current() -> bool:
+    return bool(environment.is_current(environment.built(), environment.fingerprint()))
+
+
+def test_the_stamp_makes_the_next_call_cheap(venv: Path) -> None:
+    assert current()
+
+
+def test_a_user_may_install_and_upgrade(venv: Path) -> None:
+    packages = venv / "lib" / "python3.11" / "site-packages"
+    (packages / "other").mkdir()
+    (packages / "torch-1.dist-info").rename(packages / "torch-2.dist-info")
+    assert current()
+
+
+@pytest.mark.parametrize("key", ["root", "lock", "project", "settings"])
+def test_a_changed_input_asks_for_a_build(venv: Path, key: str) -> None:
+    stamp = json.loads(environment.STAMP.read_text())
+    environment.STAMP.write_text(json.dumps({**stamp, key: "other"}))
+    assert not current()
+
+
+@pytest.mark.parametrize("damage", ["s.json", "bin/python", "lib/python3.11/site-packages/torch"])
+def test_a_damaged_environment_asks_for_a_build(venv: Path, damage: str) -> None:
+    path = venv / damage
+    if path.is_dir():
+        path.rmdir()
+    else:
+        path.unlink()
+    assert not current()
+
+
+def test_an_unfinished_environment_asks_for_a_build(venv: Path) -> None:
+    environment.BUILDING.touch()
+    assert not current()
+
+
+def test_a_named_python_must_be_the_environments_own(venv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHON", "python3")
+    stamp = environment.built()
+    assert environment.is_current(
+        {**stamp, "python": environment.python_version()}, environment.fingerprint()
+    )
+    assert not environment.is_current({**stamp, "python": "3.99"}, environment.fingerprint())
+
+
+def test_tool_settings_do_not_ask_for_a_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def prints(text: str) -> dict[str, str]:
+        (tmp_path / "pyproject.toml").write_text(text)
+        result: dict[str, str] = environment.fingerprint()
+        return result
+
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    before = prints(text)
+    assert prints(text.replace("line-length = ", "line-length = 1")) == before
+    assert prints(text.replace('name = "', 'name = "x')) != before
+
+
+# --- make lab
+
+
+def test_a_taken_port_gets_one_line() -> None:
+    with socket.socket() as taken:
+        taken.bind(("localhost", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        line = lab.port_error("localhost", port)
+    assert re.match(rf"Port {port} is taken \(.*\): name another, as in `make lab ARGS=", line)
+    assert "\n" not in line
+    assert lab.port_error("localhost", port) is None
+    assert lab.port_error("localhost", 70_000).startswith("There is no port 70000")
+
+
+def test_the_users_arguments_come_last() -> None:
+    command = lab.command(["--no-browser", "--port", "9999"])
+    assert command[-3:] == ["--no-browser", "--port", "9999"]
+    assert f"--ServerApp.root_dir={ROOT}" in command
+
+
+@pytest.mark.parametrize(("user", "allowed"), [(0, True), (1000, False)])
+def test_root_is_allowed_only_to_root(user: int, allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: user)
+    assert ("--allow-root" in lab.command([])) == allowed
+
+
+def test_the_kernel_is_the_environments_own() -> None:
+    kernel: dict[str, Any] = environment.KERNEL
+    assert kernel["argv"][0] == "python"
+    assert kernel["display_name"] == "Deep generative models"
