@@ -7,6 +7,7 @@
 Chapters write `from coursekit import figure, show, ...`.
 """
 
+from coursekit.exercises import check, exercise, hint, progress, when_done
 from coursekit.reading import (
     PALETTE,
     budget,
@@ -22,11 +23,16 @@ from coursekit.reading import (
 __all__ = [
     "PALETTE",
     "budget",
+    "check",
     "density_plot",
+    "exercise",
     "figure",
     "frames",
+    "hint",
     "image_grid",
     "loss_plot",
+    "progress",
     "show",
     "use_style",
+    "when_done",
 ]

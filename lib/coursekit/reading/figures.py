@@ -26,7 +26,7 @@ from PIL import Image
 CSS_DPI = 96
 PNG_DPI = 144
 
-# Number of colours -> the mean error (of 255, over what is not white) up to which they will do. A small palette
+# Number of colours -> the mean error (of 255, over what is not white) up to which they do. A small palette
 # must be all but exact, or smooth shading shows bands; 256 colours may be off by what no eye sees.
 PALETTE_ERROR = {32: 1.0, 64: 1.0, 128: 1.0, 256: 2.5}
 
