@@ -51,18 +51,11 @@ def test_load_digits_gives_the_callers_own_tensors():
 # Augmentation
 
 
-def test_augmenting_by_nothing_nearly_gives_the_input_back():
+def test_augmenting_by_nothing_gives_the_input_back():
     x = load_digits("train").x
-    back = augment_digits(x, generator(), **NONE)
-    difference = back.double() - x.double()
-    assert (
-        difference.abs().mean() < 0.6
-    )  # of 16 levels; a threshold cannot keep grey that fills a whole block
-    assert abs(back.double().mean() / x.double().mean() - 1) < 0.03
-    images = torch.stack([x.flatten().double(), back.flatten().double()])
-    assert torch.corrcoef(images)[0, 1] > 0.98
-    solid = 16 * (torch.rand(50, 1, 8, 8, generator=generator()) < 0.02).to(torch.uint8)
-    assert torch.equal(augment_digits(torch.zeros_like(solid), **NONE), torch.zeros_like(solid))
+    assert torch.equal(
+        augment_digits(x, generator(), **NONE), x
+    )  # the bitmap has the counts that it must have
 
 
 def test_augmented_digits_keep_range_ink_and_histogram():
@@ -81,7 +74,7 @@ def test_augmented_digits_keep_range_ink_and_histogram():
 
     # a warp of the 8x8 image itself (here by half a pixel) loses the zeros and the solid ink
     warped = F.avg_pool2d(F.pad(x.double(), (0, 1, 0, 1)), 2, stride=1).round().to(torch.uint8)
-    assert variation(new) < 0.08 < 0.15 < variation(warped)
+    assert variation(new) < 0.03 < 0.15 < variation(warped)
 
 
 def test_augmentation_is_the_generators_alone():
@@ -124,7 +117,10 @@ def test_augmentation_ranges_are_what_they_say():
         assert centre.mean().item() == pytest.approx(3.5, abs=0.03)
     assert abs(torch.corrcoef(torch.stack([cx, cy]))[0, 1]) < 0.08
 
-    ink = augment_digits(square, generator(), **(NONE | {"scale": 0.08})).double().sum((1, 2, 3))
+    # with shifts too, so that the straight edges do not all meet the grid of the bitmap at one place
+    ink = (
+        augment_digits(square, generator(), **(NONE | {"scale": 0.08, "shift": 0.5})).double().sum((1, 2, 3))
+    )
     side = (ink / ink.median()).sqrt()
     assert side.std().item() == pytest.approx(0.577 * 0.08, rel=0.2)
 
