@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-__all__ = ["load_tree", "save_tree"]
+__all__ = ["check_tree", "load_tree", "save_tree"]
 
 _FORMAT = "dgm-tree-1"
 
@@ -52,6 +52,11 @@ def save_tree(path: str | os.PathLike[str], tree: Any) -> None:
             temporary.unlink()
         raise
     _sync_folder(path.parent)
+
+
+def check_tree(tree: Any) -> None:
+    """Raise save_tree's TypeError if the tree cannot be saved; write nothing."""
+    _encode(tree, "", {})
 
 
 def load_tree(path: str | os.PathLike[str]) -> Any:

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from dgm.bar import Bar
-from dgm.checkpoint import load_tree, save_tree
+from dgm.checkpoint import check_tree, load_tree, save_tree
 
 __all__ = ["History", "Scalar", "fit"]
 
@@ -114,7 +114,14 @@ def fit(
             raised; a second one does not wait, and leaves the last checkpoint as it was.
     """
     state = dict(state or {})
-    _check_arguments(steps, state, batches, validate, patience, keep_best, checkpoint)
+    counts = {
+        "steps": steps,
+        "patience": patience,
+        "validate_every": validate_every,
+        "checkpoint_every": checkpoint_every,
+    }
+    _check_counts(counts)
+    _check_arguments(state, batches, validate, patience, keep_best, checkpoint)
     validate_every = validate_every or max(1, steps // 20)
     checkpoint_every = checkpoint_every or max(1, steps // 20)
     history = History()
@@ -130,6 +137,8 @@ def fit(
             saved_at = done
 
     if path is not None:
+        # what cannot be saved shall be found before hours of training, not after them
+        check_tree(_run_tree(identity, 0, state, batches, history, best))
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             saved_at, history, best = _resume(path, identity, state, batches)
@@ -308,7 +317,6 @@ def _run_tree(
             "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
         },
         "history": {
-            "steps": history.steps[-1:],  # they are 1, 2, ..., so the last one says it all
             "train": {key: column(values) for key, values in history.train.items()},
             "valid_steps": history.valid_steps,
             "valid": {key: column(values) for key, values in history.valid.items()},
@@ -340,10 +348,11 @@ def _resume(
         for key, item in targets.items():
             _set_state(item, tree["state"][key[1]] if key[0] == "state" else tree["batches"])
     except Exception as error:
-        for key, item in targets.items():
-            _set_state(item, before[key])
+        for other, item in targets.items():
+            _set_state(item, before[other])
+        reason = " ".join(str(error).split())  # torch's own message has many lines
         raise ValueError(
-            f"cannot resume: {path} does not fit {' '.join(key)} ({error}). {_OTHER_RUN}"
+            f"cannot resume: {path} does not fit {' '.join(key)} ({reason}). {_OTHER_RUN}"
         ) from error
     generators = tree["global generators"]
     torch.set_rng_state(generators["cpu"])
@@ -423,8 +432,13 @@ def _difference(there: dict[str, Any], here: dict[str, Any]) -> str:
 # What surrounds a run
 
 
+def _check_counts(counts: Mapping[str, int | None]) -> None:
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise ValueError(f"{name} must be at least 1, got {count}")
+
+
 def _check_arguments(
-    steps: int,
     state: Mapping[str, Any],
     batches: Any,
     validate: object,
@@ -432,12 +446,8 @@ def _check_arguments(
     keep_best: Sequence[str],
     checkpoint: object,
 ) -> None:
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1, got {steps}")
     if validate is None and (patience is not None or keep_best):
         raise ValueError("patience and keep_best need a validation; give validate=, on the validation split")
-    if patience is not None and patience < 1:
-        raise ValueError(f"patience counts validations and must be at least 1, got {patience}")
     for name, item in state.items():
         if not isinstance(item, torch.Generator) and not _has_state(item):
             raise TypeError(
