@@ -61,7 +61,7 @@ class FourierFeatures(nn.Module):
     Raises:
         ValueError: `dim` is not even and positive.
 
-    Source: Tancik et al. 2020, section 5 (their Gaussian mapping, with sine and cosine swapped).
+    Source: Tancik et al. 2020 (their Gaussian mapping; there the cosines come first).
     """
 
     frequencies: Tensor
