@@ -5,6 +5,8 @@ import math
 
 import numpy as np
 import pytest
+import scipy.integrate
+import scipy.optimize
 import scipy.stats
 import torch
 from dgm.prob import (
@@ -253,6 +255,7 @@ def parameters() -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.equation("vae-reparam")
+@pytest.mark.equation("vae-estimator-variance")
 def test_pathwise_gradients_match_closed_form_mean_and_variance():
     # E z^2 = mu^2 + sigma^2, so d/dmu = 2 mu and d/dlogvar = sigma^2.
     by_mu, by_logvar = pathwise_gradients(square, *parameters(), samples=400_000, generator=rng(12))
@@ -262,6 +265,7 @@ def test_pathwise_gradients_match_closed_form_mean_and_variance():
 
 
 @pytest.mark.equation("vae-score-function")
+@pytest.mark.equation("vae-estimator-variance")
 @pytest.mark.parametrize("baseline", [0.0, MU**2 + SIGMA**2, MU**2 + 3 * SIGMA**2])
 def test_score_function_gradients_match_closed_form_mean_and_variance(baseline):
     by_mu, by_logvar = score_function_gradients(
@@ -356,6 +360,8 @@ def test_optimal_variance_is_the_argmax_of_the_likelihood():
     assert nll.item() == pytest.approx(
         2 * (1 + math.log(2 * math.pi * float(best))), abs=1e-12
     )  # D/2 with D = 4
+    # Of one image alone, it is the mean over that image's pixels.
+    torch.testing.assert_close(optimal_gaussian_variance(x[:1], mu[:1]), (x[0] - mu[0]).square().sum() / 4)
     # As a search over the variance finds it.
     found = scipy.optimize.minimize_scalar(
         lambda v: -scipy.stats.norm.logpdf(x, mu, math.sqrt(v)).sum(), bounds=(0.01, 20), method="bounded"
@@ -377,13 +383,14 @@ def test_bernoulli_sums_to_one_and_matches_torch():
 
 
 @pytest.mark.equation("vae-bernoulli")
+@pytest.mark.equation("vae-bce-normaliser")
 def test_bce_on_grey_values_is_no_log_likelihood():
-    # As a density over x in [0, 1] the same expression integrates to (e^l - 1) / (l (1 + e^l)), not to 1.
-    logit = 1.3
-    grid = np.linspace(0, 1, 20_001)
-    mass = np.trapezoid(np.exp(grid * logit - np.logaddexp(0, logit)), grid)
-    assert mass == pytest.approx((math.exp(logit) - 1) / (logit * (1 + math.exp(logit))), abs=1e-8)
-    assert mass < 0.5
+    # As a density over x in [0, 1] the same expression integrates to (2 p - 1) / l, p = sigmoid(l), not to 1.
+    for logit in (-3.0, 1e-3, 1.3, 6.0):
+        p = 1 / (1 + math.exp(-logit))
+        mass = scipy.integrate.quad(lambda x, p=p: p**x * (1 - p) ** (1 - x), 0, 1)[0]
+        assert mass == pytest.approx((2 * p - 1) / logit, rel=1e-8)
+        assert mass <= 0.5
     with pytest.raises(ValueError, match=r"not a log-likelihood.*use binomial_log_prob"):
         bernoulli_log_prob(torch.zeros(1, 2), torch.tensor([[0.0, 0.5]]))
 

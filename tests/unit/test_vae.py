@@ -220,6 +220,16 @@ def test_level_probabilities_are_those_of_the_likelihood(name, levels):
     torch.testing.assert_close(obs.mean(raw), (table.exp() * torch.arange(levels)).sum(-1))
 
 
+def test_fixed_variance_is_the_one_given():
+    raw, x = randn(4, 3, 1), randn(4, 3, seed=1)
+    fixed = observation("gaussian_fixed", variance=0.09)
+    torch.testing.assert_close(
+        fixed.log_prob(raw, x), torch.distributions.Normal(raw[..., 0], 0.3).log_prob(x).sum(1)
+    )
+    draws = fixed.sample(raw[:1].expand(20_000, 3, 1), rng(17))
+    assert z_score((draws - raw[0, :, 0]).square(), 0.09).abs().max() < 4
+
+
 def test_observation_errors():
     with pytest.raises(ValueError, match=r'likelihood must be one of bernoulli, .* got "mse"'):
         observation("mse", 17)
@@ -229,6 +239,8 @@ def test_observation_errors():
         observation("gaussian", 17)
     with pytest.raises(ValueError, match="levels must be at least 2 for binomial, got 0"):
         observation("binomial", 0)
+    with pytest.raises(ValueError, match="variance must be positive, got 0"):
+        observation("gaussian_fixed", variance=0)
     with pytest.raises(ValueError, match="gaussian has a density, not level probabilities"):
         observation("gaussian").level_log_probs(torch.zeros(1, 1, 2))
 

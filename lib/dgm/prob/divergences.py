@@ -16,6 +16,7 @@ def entropy(log_p: Tensor) -> Tensor:
         (...) nats, between 0 and log K.
 
     Source: Cover & Thomas 2006, section 2.1.
+    Equation: start-mle-kl
     """
     return -_sum_p_log_ratio(log_p, log_p)
 
@@ -56,7 +57,7 @@ def kl_on_grid(log_p: Tensor, log_q: Tensor, cell: float) -> Tensor:
         ValueError: if the shapes differ, or p has mass below 0.99 or above 1.01 on the grid.
 
     Source: Cover & Thomas 2006, section 8.5.
-    Equation: start-kl, start-mle-kl, start-reverse-kl
+    Equation: start-kl, start-reverse-kl
     """
     if log_p.shape != log_q.shape:
         raise ValueError(

@@ -94,7 +94,17 @@ def binomial_log_prob(logits: Tensor, x: Tensor, total: int) -> Tensor:
 
 
 def log_binomial(x: Tensor, total: int) -> Tensor:
-    """log of `total` choose x, by element (nats)."""
+    r"""Logarithm of the binomial coefficient, by element: the number of ways to have x successes in `total`.
+
+    $\log \binom{n}{x} = \log n! - \log x! - \log (n - x)!$
+
+    Args:
+        x: (...) whole numbers 0..total, in a floating-point dtype.
+        total: n.
+
+    Returns:
+        (...) nats.
+    """
     return math.lgamma(total + 1) - torch.lgamma(x + 1) - torch.lgamma(total - x + 1)
 
 

@@ -100,7 +100,7 @@ def contractive_penalty(encoder: Callable[[Tensor], Tensor], x: Tensor) -> Tenso
     Raises:
         ValueError: if the encoder's output is not (B, K).
 
-    Source: Rifai et al. 2011, eq. (1).
+    Source: Rifai et al. 2011.
     Equation: ae-contractive
     """
     x, codes = _codes_with_graph(encoder, x)  # (B, ...), (B, K)

@@ -95,7 +95,7 @@ def iwae_bound(log_w: Tensor) -> Tensor:
     Raises:
         ValueError: if `log_w` is not (K, B).
 
-    Source: Burda, Grosse & Salakhutdinov 2016, eq. (8).
+    Source: Burda, Grosse & Salakhutdinov 2016, section 3 and theorem 1.
     Equation: vae-iwae
     Test: tests/equations/test_vae.py::test_iwae_grows_with_k_from_the_elbo_to_the_marginal
     """

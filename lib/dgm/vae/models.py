@@ -1,5 +1,6 @@
 """A small VAE of two MLPs, whose likelihood and prior are chosen by a configuration."""
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ class VAEConfig:
         shape: of one x, e.g. (1, 8, 8).
         levels: number of grey levels of x (17 for the digits); 0 for continuous x.
         likelihood: a name that `observation` knows.
+        variance: for the likelihood gaussian_fixed, in squared units of x.
         latents: D, the width of z.
         hidden: widths of the encoder's hidden layers; the decoder has them in reverse.
         prior_components: K of a learned mixture prior; 0 for N(0, I).
@@ -29,6 +31,7 @@ class VAEConfig:
     shape: tuple[int, ...] = (1, 8, 8)
     levels: int = 17
     likelihood: str = "binomial"
+    variance: float = 1.0
     latents: int = 16
     hidden: tuple[int, ...] = (256, 256)
     prior_components: int = 0
@@ -94,13 +97,11 @@ class MixturePrior(nn.Module):
         """Log-density at z (B, D): (B,) nats."""
         if z.ndim != 2 or z.shape[1] != self.mu.shape[1]:
             raise ValueError(f"z must have shape (B, D) = (B, {self.mu.shape[1]}), got {tuple(z.shape)}")
-        count, (components, latents) = len(z), self.mu.shape
-        # Every point with every component, as one batch of B * K pairs.
-        points = z[:, None].expand(count, components, latents).reshape(-1, latents)  # (B K, D)
-        mu = self.mu.expand(count, components, latents).reshape(-1, latents)
-        logvar = self.logvar.expand(count, components, latents).reshape(-1, latents)
-        log_joint = gaussian_log_prob(points, mu, logvar).reshape(count, components)  # (B, K)
-        return torch.logsumexp(log_joint + torch.log_softmax(self.logits, 0), dim=1)  # (B,)
+        # Each point in each component's own units, where the density is the standard one over its volume.
+        scaled = (z[:, None] - self.mu) * torch.exp(-0.5 * self.logvar)  # (B, K, D)
+        volume = 0.5 * (self.logvar.sum(1) + self.logvar.shape[1] * math.log(2 * math.pi))  # (K,)
+        log_component = -0.5 * scaled.square().sum(-1) - volume  # (B, K)
+        return torch.logsumexp(log_component + torch.log_softmax(self.logits, 0), dim=1)  # (B,)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """n draws: (n, D)."""
@@ -129,7 +130,7 @@ class VAE(nn.Module):
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
         self.config = config
-        self.observation: Observation = observation(config.likelihood, config.levels)
+        self.observation: Observation = observation(config.likelihood, config.levels, config.variance)
         self.encoder = Encoder(config.dims, config.hidden, config.latents, config.dropout)
         self.decoder = Decoder(
             config.latents, config.hidden[::-1], config.shape, self.observation.params, config.dropout

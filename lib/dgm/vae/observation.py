@@ -1,5 +1,6 @@
 """The decoder's last step: from raw outputs to a distribution over x that can be scored and drawn from."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from dgm.prob import (
     categorical_log_prob,
     discretised_logistic_log_prob,
     gaussian_log_prob,
+    reparameterise,
 )
 
 
@@ -25,12 +27,14 @@ class Observation:
         params: P, numbers per entry; the decoder's output is (B, ..., P).
         levels: L, x is a whole number 0..L-1; 0 for continuous x.
         log_prob: maps (B, ..., P) and x (B, ...) to (B,) nats.
+        variance: of x given z, where it is fixed and not among the parameters; in squared units of x.
     """
 
     name: str
     params: int
     levels: int
     log_prob: Callable[[Tensor, Tensor], Tensor]
+    variance: float = 1.0
 
     def level_log_probs(self, raw: Tensor) -> Tensor:
         """Log-probability of every level for every entry: raw (B, ..., P) to (B, ..., L) nats."""
@@ -54,21 +58,30 @@ class Observation:
             p = self.level_log_probs(raw).exp().reshape(-1, self.levels)
             return torch.multinomial(p, 1, generator=generator).reshape(raw.shape[:-1])
         mu = raw[..., 0]
-        logvar = raw[..., 1] if self.params == 2 else torch.zeros_like(mu)
-        return mu + torch.exp(0.5 * logvar) * torch.randn(
-            mu.shape, generator=generator, dtype=mu.dtype, device=mu.device
-        )
+        logvar = raw[..., 1] if self.params == 2 else torch.full_like(mu, math.log(self.variance))
+        return reparameterise(mu, logvar, generator)
 
 
-def observation(name: str, levels: int = 0) -> Observation:
-    """The likelihood called `name`, for x with `levels` grey levels.
+def observation(name: str, levels: int = 0, variance: float = 1.0) -> Observation:
+    """Look up a likelihood by name.
 
-    bernoulli (levels 2), binomial, beta_binomial, categorical, discretised_logistic (integer levels);
-    gaussian_fixed (variance 1), gaussian (learned variance) (continuous x, levels 0).
+    For integer grey levels: bernoulli (two levels), binomial, beta_binomial, categorical,
+    discretised_logistic. For continuous x: gaussian (a variance per entry, from the decoder) and
+    gaussian_fixed (the given variance everywhere: the squared error, up to scale and shift).
+
+    Args:
+        name: one of the above.
+        levels: number of grey levels of x; 0 for continuous x.
+        variance: for gaussian_fixed, in squared units of x.
+
+    Returns:
+        the `Observation`.
 
     Raises:
-        ValueError: on an unknown name, or levels that do not suit it.
+        ValueError: on an unknown name, levels that do not suit it, or a variance that is not positive.
     """
+    if variance <= 0:
+        raise ValueError(f"variance must be positive, got {variance}")
     total = levels - 1
     # name: (parameters per entry, log-probability of the parameters' last axis and x)
     known: dict[str, tuple[int, Callable[[Tensor, Tensor], Tensor]]] = {
@@ -80,7 +93,7 @@ def observation(name: str, levels: int = 0) -> Observation:
             2,
             lambda r, x: discretised_logistic_log_prob(r[..., 0], r[..., 1], x, levels),
         ),
-        "gaussian_fixed": (1, lambda r, x: gaussian_log_prob(x, r[..., 0], r.new_zeros(()))),
+        "gaussian_fixed": (1, lambda r, x: gaussian_log_prob(x, r[..., 0], r.new_tensor(math.log(variance)))),
         "gaussian": (2, lambda r, x: gaussian_log_prob(x, r[..., 0], r[..., 1])),
     }
     if name not in known:
@@ -91,4 +104,4 @@ def observation(name: str, levels: int = 0) -> Observation:
         wanted = "0 (continuous x)" if continuous else "2" if name == "bernoulli" else "at least 2"
         raise ValueError(f"levels must be {wanted} for {name}, got {levels}")
     params, log_prob = known[name]
-    return Observation(name, params, levels, log_prob)
+    return Observation(name, params, levels, log_prob, variance)
