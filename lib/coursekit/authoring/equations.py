@@ -11,7 +11,12 @@ from pathlib import Path
 
 from coursekit.authoring.notebooks import is_percent
 
-LABELLED = re.compile(r"\$\$(?P<tex>(?:(?!\$\$).)+?)\$\$[ \t]*\((?P<label>[^)$\s]+)\)", re.DOTALL)
+# A label on the line after its $$ is no label to MyST; it is found all the same, to be reported.
+LABELLED = re.compile(
+    r"\$\$(?P<tex>(?:(?!\$\$).)+?)\$\$"
+    r"(?:[ \t]*\((?P<label>[^)$\s]+)\)|[ \t]*\n[ \t]*\((?P<below>\w+-[\w-]+)\)[ \t]*$)",
+    re.DOTALL | re.MULTILINE,
+)
 EQ_REFERENCE = re.compile(r"\{eq\}`(?:[^`<]*<)?([^`<>]+)>?`")
 CITE_REFERENCE = re.compile(r"\{cite(?::\w+)?\}`([^`]+)`")
 BIB_KEY = re.compile(r"^@(?!comment|string|preamble)\w+\s*\{\s*([^,\s]+)\s*,", re.MULTILINE | re.IGNORECASE)
@@ -30,6 +35,7 @@ class Equation:
         chapter: file name without suffix, such as `02_vae`.
         line: of its label in the .py.
         blank_before: whether a blank line comes before it (without one it is not recognised as display math).
+        same_line: whether the label follows the closing $$ on its line (elsewhere it is plain text).
     """
 
     label: str
@@ -37,6 +43,7 @@ class Equation:
     chapter: str
     line: int
     blank_before: bool
+    same_line: bool
 
 
 @dataclass(frozen=True)
@@ -104,7 +111,8 @@ def equations(root: Path) -> list[Equation]:
                 starts_line = not lines_before[-1].strip()
                 blank = starts_line and (len(lines_before) == 1 or not lines_before[-2].strip())
                 line = cell.line_of(match.end())
-                found.append(Equation(match["label"], match["tex"].strip(), path.stem, line, blank))
+                label, tex = match["label"] or match["below"], match["tex"].strip()
+                found.append(Equation(label, tex, path.stem, line, blank, match["label"] is not None))
     return found
 
 
@@ -199,6 +207,10 @@ def problems(root: Path) -> list[str]:
         if not e.blank_before:
             found.append(
                 f"chapters/{e.chapter}.py:{e.line}: equation {e.label!r} needs a blank line before its $$"
+            )
+        if not e.same_line:
+            found.append(
+                f"chapters/{e.chapter}.py:{e.line}: ({e.label}) must follow its closing $$ on the same line"
             )
         labels.setdefault(e.label, e)
 
