@@ -1,0 +1,381 @@
+"""Wrong answers of 00_start with the hint each must get, and other right ways to write the answers."""
+
+from coursekit.exercises.task import Variant, Wrong
+
+WRONG = {
+    "from_joint": (
+        Wrong(
+            "softmax over the inputs",
+            """
+def from_joint(log_likelihood, log_prior):
+    joint = log_likelihood + log_prior
+    return joint.logsumexp(1), joint.log_softmax(0)
+""",
+            "sum to one over the classes, for each input",
+        ),
+        Wrong(
+            "no prior",
+            """
+def from_joint(log_likelihood, log_prior):
+    return log_likelihood.logsumexp(1), log_likelihood.log_softmax(1)
+""",
+            "p(y) is missing",
+        ),
+        Wrong(
+            "probabilities",
+            """
+def from_joint(log_likelihood, log_prior):
+    joint = log_likelihood + log_prior
+    return joint.logsumexp(1), joint.softmax(1)
+""",
+            "Return their logarithms",
+        ),
+        Wrong(
+            "exp underflows",
+            """
+def from_joint(log_likelihood, log_prior):
+    joint = (log_likelihood + log_prior).exp()
+    px = joint.sum(1)
+    return px.log(), (joint / px[:, None]).log()
+""",
+            "log-sum-exp",
+        ),
+        Wrong(
+            "mean over classes",
+            """
+def from_joint(log_likelihood, log_prior):
+    joint = log_likelihood + log_prior
+    return joint.mean(1), joint.log_softmax(1)
+""",
+            "the log of a sum over classes",
+        ),
+        Wrong(
+            "clamped far away",
+            """
+def from_joint(log_likelihood, log_prior):
+    joint = (log_likelihood + log_prior).clamp_min(-700)
+    return joint.logsumexp(1), joint.log_softmax(1)
+""",
+            "should lower log p(x) by 1500",
+        ),
+    ),
+    "kl_categorical": (
+        Wrong(
+            "bits",
+            """
+def kl_categorical(p, q):
+    return (torch.xlogy(p, p) - torch.xlogy(p, q)).sum(1) / math.log(2)
+""",
+            "in bits",
+        ),
+        Wrong(
+            "swapped",
+            """
+def kl_categorical(p, q):
+    return (torch.xlogy(q, q) - torch.xlogy(q, p)).sum(1)
+""",
+            "KL(q || p)",
+        ),
+        Wrong(
+            "0 log 0",
+            """
+def kl_categorical(p, q):
+    return (p * (p.log() - q.log())).sum(1)
+""",
+            "0 times log 0",
+        ),
+        Wrong(
+            "cross-entropy",
+            """
+def kl_categorical(p, q):
+    return -torch.xlogy(p, q).sum(1)
+""",
+            "cross-entropy",
+        ),
+        Wrong(
+            "no weights",
+            """
+def kl_categorical(p, q):
+    return (p.log() - q.log()).sum(1)
+""",
+            "without weights",
+        ),
+        Wrong(
+            "mean",
+            """
+def kl_categorical(p, q):
+    return (torch.xlogy(p, p) - torch.xlogy(p, q)).mean(1)
+""",
+            "mean over the values",
+        ),
+        Wrong(
+            "one number for the batch",
+            """
+def kl_categorical(p, q):
+    return (torch.xlogy(p, p) - torch.xlogy(p, q)).sum()
+""",
+            "should return shape (4,)",
+        ),
+        Wrong(
+            "small number inside",
+            """
+def kl_categorical(p, q):
+    return (p * ((p + 1e-12).log() - (q + 1e-12).log())).sum(1)
+""",
+            "small number",
+        ),
+    ),
+    "moment_match": (
+        Wrong(
+            "variance",
+            """
+def moment_match(weights, means, stds):
+    mean = (weights * means).sum()
+    return mean, (weights * (stds**2 + means**2)).sum() - mean**2
+""",
+            "This is the variance",
+        ),
+        Wrong(
+            "spread of the means left out",
+            """
+def moment_match(weights, means, stds):
+    return (weights * means).sum(), (weights * stds**2).sum().sqrt()
+""",
+            "Only the spread inside",
+        ),
+        Wrong(
+            "average std",
+            """
+def moment_match(weights, means, stds):
+    return (weights * means).sum(), (weights * stds).sum()
+""",
+            "Variances add",
+        ),
+        Wrong(
+            "unweighted",
+            """
+def moment_match(weights, means, stds):
+    mean = means.mean()
+    return mean, ((stds**2 + means**2).mean() - mean**2).sqrt()
+""",
+            "plain average",
+        ),
+        Wrong(
+            "heaviest component",
+            """
+def moment_match(weights, means, stds):
+    k = weights.argmax()
+    return means[k], stds[k]
+""",
+            "heaviest component",
+        ),
+        Wrong(
+            "second moment",
+            """
+def moment_match(weights, means, stds):
+    return (weights * means).sum(), (weights * (stds**2 + means**2)).sum().sqrt()
+""",
+            "root of E[x²]",
+        ),
+    ),
+    "prediction": (
+        Wrong(
+            "forward and reverse swapped",
+            "prediction = dict(forward_mean=-2, forward_std=0.6, reverse_mean=-0.6, reverse_std=2)",
+            "sits on one bump",
+        ),
+        Wrong(
+            "halfway",
+            "prediction = dict(forward_mean=0, forward_std=2, reverse_mean=-2, reverse_std=0.6)",
+            "Halfway",
+        ),
+        Wrong(
+            "forward too narrow",
+            "prediction = dict(forward_mean=-0.6, forward_std=0.6, reverse_mean=-2, reverse_std=0.6)",
+            "leave one bump out",
+        ),
+        Wrong(
+            "the lighter bump",
+            "prediction = dict(forward_mean=-0.6, forward_std=2, reverse_mean=2, reverse_std=0.6)",
+            "local minimum",
+        ),
+        Wrong(
+            "reverse in the gap",
+            "prediction = dict(forward_mean=-0.6, forward_std=2, reverse_mean=-0.6, reverse_std=0.6)",
+            "p has almost none",
+        ),
+        Wrong(
+            "reverse too wide",
+            "prediction = dict(forward_mean=-0.6, forward_std=2, reverse_mean=-2, reverse_std=2)",
+            "reach into the gap",
+        ),
+        Wrong(
+            "a word for a number",
+            'prediction = dict(forward_mean="left", forward_std=2, reverse_mean=-2, reverse_std=2)',
+            "should be a number",
+        ),
+    ),
+    "two_ways": (
+        Wrong(
+            "always left",
+            """
+def two_ways(n, generator):
+    x = torch.randint(0, 2, (n,), generator=generator).double()
+    return x, -0.9 * x + 0.02 * torch.randn(n, generator=generator).clamp(-4, 4)
+""",
+            "all targets agree",
+        ),
+        Wrong(
+            "mostly left",
+            """
+def two_ways(n, generator):
+    x = torch.randint(0, 2, (n,), generator=generator).double()
+    side = torch.where(torch.rand(n, generator=generator) < 0.9, -0.9, 0.9)
+    return x, side * x
+""",
+            "so frequent",
+        ),
+        Wrong(
+            "nothing but noise",
+            """
+def two_ways(n, generator):
+    x = torch.randint(0, 2, (n,), generator=generator).double()
+    return x, x * (2 * torch.rand(n, generator=generator) - 1)
+""",
+            "nothing between",
+        ),
+        Wrong(
+            "two ways on the free road too",
+            """
+def two_ways(n, generator):
+    x = torch.randint(0, 2, (n,), generator=generator).double()
+    return x, 2.0 * torch.randint(0, 2, (n,), generator=generator) - 1
+""",
+            "Make them agree",
+        ),
+        Wrong(
+            "global random state",
+            """
+def two_ways(n, generator):
+    x = torch.randint(0, 2, (n,)).double()
+    return x, x * (2.0 * torch.randint(0, 2, (n,)) - 1)
+""",
+            "cannot be repeated",
+        ),
+        Wrong(
+            "steering out of range",
+            """
+def two_ways(n, generator):
+    x = torch.randint(0, 2, (n,), generator=generator).double()
+    return x, x * (2.0 * torch.randint(0, 2, (n,), generator=generator) - 1) * 90
+""",
+            "between -1 and 1",
+        ),
+        Wrong(
+            "four hundred rows always",
+            """
+def two_ways(n, generator):
+    x = torch.randint(0, 2, (400,), generator=generator).double()
+    return x, x * (2.0 * torch.randint(0, 2, (400,), generator=generator) - 1)
+""",
+            "shape (301,)",
+        ),
+    ),
+}
+
+VARIANTS = {
+    "from_joint": (
+        Variant(
+            "largest term taken out by hand",
+            """
+def from_joint(log_likelihood, log_prior):
+    joint = log_likelihood + log_prior
+    top = joint.max(dim=1, keepdim=True).values
+    log_px = top + (joint - top).exp().sum(1, keepdim=True).log()
+    return log_px[:, 0], joint - log_px
+""",
+        ),
+        Variant(
+            "log_softmax, as a list",
+            """
+def from_joint(log_likelihood, log_prior):
+    joint = log_likelihood + log_prior
+    return [torch.logsumexp(joint, dim=1), torch.log_softmax(joint, dim=1)]
+""",
+        ),
+    ),
+    "kl_categorical": (
+        Variant(
+            "where",
+            """
+def kl_categorical(p, q):
+    return torch.where(p > 0, p * (p / q).log(), torch.zeros_like(p)).sum(dim=1)
+""",
+        ),
+        Variant(
+            "loops",
+            """
+def kl_categorical(p, q):
+    rows = []
+    for one, other in zip(p.tolist(), q.tolist()):
+        kl = 0.0
+        for a, b in zip(one, other):
+            if a > 0:
+                kl += a * (math.log(a) - math.log(b)) if b > 0 else math.inf
+        rows.append(kl)
+    return torch.tensor(rows, dtype=p.dtype)
+""",
+        ),
+    ),
+    "moment_match": (
+        Variant(
+            "spread around the mean",
+            """
+def moment_match(weights, means, stds):
+    mean = weights @ means
+    return mean, (weights @ (stds**2 + (means - mean) ** 2)).sqrt()
+""",
+        ),
+        Variant(
+            "plain numbers",
+            """
+def moment_match(weights, means, stds):
+    w, m, s = weights.tolist(), means.tolist(), stds.tolist()
+    mean = sum(a * b for a, b in zip(w, m))
+    second = sum(a * (b * b + c * c) for a, b, c in zip(w, m, s))
+    return mean, math.sqrt(second - mean * mean)
+""",
+        ),
+    ),
+    "prediction": (
+        Variant(
+            "rounded",
+            "prediction = dict(forward_mean=-0.5, forward_std=2.1, reverse_mean=-1.9, reverse_std=0.5)",
+        ),
+        Variant(
+            "tensors",
+            "prediction = {'forward_mean': torch.tensor(-0.6), 'forward_std': torch.tensor(2.0), "
+            "'reverse_mean': torch.tensor(-2.0), 'reverse_std': torch.tensor(0.6)}",
+        ),
+    ),
+    "two_ways": (
+        Variant(
+            "no noise, a third of obstacles",
+            """
+def two_ways(n, generator):
+    x = (torch.rand(n, generator=generator) < 1 / 3).float()
+    return x, x * (2.0 * torch.randint(0, 2, (n,), generator=generator) - 1)
+""",
+        ),
+        Variant(
+            "where and noise",
+            """
+def two_ways(n, generator):
+    x = torch.randint(0, 2, (n,), generator=generator).double()
+    left = torch.rand(n, generator=generator, dtype=torch.float64) < 0.5
+    y = torch.where(left, -0.8, 0.8) * x
+    return x, y + 0.04 * torch.rand(n, generator=generator, dtype=torch.float64)
+""",
+        ),
+    ),
+}
