@@ -133,6 +133,15 @@ def test_augmentation_ranges_are_what_they_say():
     assert (xy / yy).std().item() == pytest.approx(0.577 * 0.1, rel=0.1)  # x moves by k y, so xy = k yy
 
 
+def test_the_distortions_are_independent_of_one_another():
+    bar = _blob(slice(1, 7), slice(3, 5))
+    new = augment_digits(bar, generator(), **(NONE | {"scale": 0.08, "shear": 0.1, "shift": 0.5}))
+    cx, cy, _, xy, yy = _moments(new)
+    size, shear = new.double().sum((1, 2, 3)), xy / yy
+    correlations = torch.corrcoef(torch.stack([cx, cy, size, shear])) - torch.eye(4)
+    assert correlations.abs().max() < 0.08  # 4 / sqrt(4000) = .063 is four standard errors
+
+
 def test_augment_refuses_other_images():
     with pytest.raises(ValueError, match=r"x must be uint8 \(N, 1, 8, 8\).*augment before to_pm1"):
         augment_digits(torch.zeros(2, 1, 8, 8))
@@ -188,6 +197,12 @@ def test_an_epoch_deals_every_example_once_and_drops_the_rest():
     assert len({tuple(epoch) for epoch in epochs}) == 40  # a fresh permutation each time
     assert {i for epoch in epochs for i in epoch} == set(range(10))  # what is dropped changes
     assert batches.epoch == 40
+
+
+def test_an_epoch_of_whole_batches_leaves_nothing_out():
+    batches = Batches(torch.arange(10), batch_size=5, generator=generator())
+    for _ in range(5):
+        assert torch.cat([next(batches), next(batches)]).sort().values.tolist() == list(range(10))
 
 
 def test_tuples_stay_aligned_and_one_tensor_is_bare():

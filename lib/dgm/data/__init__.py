@@ -4,10 +4,11 @@
 - `digits`: `load_digits(split)`, 8x8 handwritten digits that need no download; `augment`: `augment_digits`
 - `vision`: `mnist`, `fashion_mnist`, `cifar10` from a folder, downloaded when asked
 - `toy2d`: points in the plane from exactly known densities
+- `shapes`: captioned coloured shapes, scenes and clips, with the oracles that read them
 - `batches`: `Batches`, an endless stream of minibatches that can be resumed
 """
 
-from dgm.data import toy2d
+from dgm.data import shapes, toy2d
 from dgm.data.augment import augment_digits
 from dgm.data.batches import Batches
 from dgm.data.digits import load_digits
@@ -23,6 +24,7 @@ __all__ = [
     "from_pm1",
     "load_digits",
     "mnist",
+    "shapes",
     "to_pm1",
     "toy2d",
 ]
