@@ -26,7 +26,7 @@ from dgm.data.shapes.captions import (
     parse_scenes,
     tokenise,
 )
-from dgm.data.shapes.clip import FRAMES, clips, render_clips
+from dgm.data.shapes.clip import FRAMES, clips, render_clips, sample_clip_jitter
 from dgm.data.shapes.factors import (
     BACKGROUNDS,
     CLIP_FIELDS,
@@ -96,6 +96,7 @@ __all__ = [
     "render_clips",
     "render_scenes",
     "sample_clip_factors",
+    "sample_clip_jitter",
     "sample_factors",
     "sample_jitter",
     "sample_scene_factors",

@@ -6,11 +6,8 @@ from torch import Tensor
 from dgm.data.shapes.captions import describe_clips, tokenise
 from dgm.data.shapes.draw import backgrounds, colours, coverage, paint
 from dgm.data.shapes.factors import (
-    BACKGROUNDS,
+    CLIP_COUNTS,
     CLIP_FIELDS,
-    COLOURS,
-    MOTIONS,
-    SHAPES,
     HeldOut,
     ShapeSet,
     check_factors,
@@ -49,7 +46,7 @@ def render_clips(factors: Tensor, size: int = 16, jitter: Tensor | None = None) 
     Raises:
         ValueError: If factors or size are out of range, or the jitter's shape does not fit.
     """
-    check_factors(factors, CLIP_FIELDS, tuple(map(len, (SHAPES, COLOURS, MOTIONS, BACKGROUNDS))))
+    check_factors(factors, CLIP_FIELDS, CLIP_COUNTS)
     if jitter is None:
         jitter = torch.zeros(len(factors), 2, device=factors.device)
     if jitter.shape != (len(factors), 2):

@@ -27,6 +27,11 @@ FIELDS = ("shape", "colour", "size", "row", "column", "background")
 SCENE_FIELDS = ("shape", "colour", "relation", "other shape", "other colour", "background")
 CLIP_FIELDS = ("shape", "colour", "motion", "background")
 
+# How many values each field has.
+COUNTS = (len(SHAPES), len(COLOURS), len(SIZES), len(ROWS), len(COLUMNS), len(BACKGROUNDS))
+SCENE_COUNTS = (len(SHAPES), len(COLOURS), len(RELATIONS), len(SHAPES), len(COLOURS), len(BACKGROUNDS))
+CLIP_COUNTS = (len(SHAPES), len(COLOURS), len(MOTIONS), len(BACKGROUNDS))
+
 # sRGB, 0..255. Any two of these eight are at least 25 apart in CIELAB, also for protanopes and deuteranopes
 # (simulated in tests/unit/test_shapes.py).
 COLOUR_RGB = ((190, 30, 30), (220, 140, 15), (250, 240, 60), (20, 165, 110), (45, 95, 200), (215, 140, 205))
@@ -59,20 +64,18 @@ class ShapeSet:
 
 def all_factors() -> Tensor:
     """Return every combination of one object's factors (1296, 6)."""
-    counts = (len(SHAPES), len(COLOURS), len(SIZES), len(ROWS), len(COLUMNS), len(BACKGROUNDS))
-    return _product(counts)
+    return _product(COUNTS)
 
 
 def all_scene_factors() -> Tensor:
     """Return every combination of two objects' factors (8640, 6); the two colours differ."""
-    counts = (len(SHAPES), len(COLOURS), len(RELATIONS), len(SHAPES), len(COLOURS), len(BACKGROUNDS))
-    rows = _product(counts)
+    rows = _product(SCENE_COUNTS)
     return rows[rows[:, 1] != rows[:, 4]]
 
 
 def all_clip_factors() -> Tensor:
     """Return every combination of a clip's factors (504, 4)."""
-    return _product((len(SHAPES), len(COLOURS), len(MOTIONS), len(BACKGROUNDS)))
+    return _product(CLIP_COUNTS)
 
 
 def is_held_out(shape: Tensor, colour: Tensor) -> Tensor:
@@ -86,9 +89,10 @@ def sample_factors(
     """Draw n rows of one object's factors (n, 6), uniform over the combinations that are allowed.
 
     Args:
-        n: Number of rows. generator: Source of randomness. held_out: "exclude" leaves the held-out pairs of
-        shape and colour out (for training), "only" draws nothing else
-            (for measuring composition), "include" draws from all.
+        n: Number of rows.
+        generator: Source of randomness.
+        held_out: "exclude" leaves out the held-out pairs of shape and colour (for training), "only" draws
+            nothing else (for measuring composition), "include" draws from all.
 
     Returns:
         int64 (n, 6), columns as in FIELDS.

@@ -33,10 +33,10 @@ class Reading:
     """What an oracle saw.
 
     Args:
-        factors: int64 (N, fields), those of the best template. jitter: The jitter that fits best, in the
-        shape that the renderer takes. rms: Root of the mean squared difference (N,) between the picture and
-        what its factors and jitter draw, in the
-            units of x in [-1, 1].
+        factors: int64 (N, fields), those of the best template.
+        jitter: The jitter that fits best, in the shape that the renderer takes.
+        rms: Root of the mean squared difference (N,) between the picture and what its factors and jitter
+            draw, in the units of x in [-1, 1].
     """
 
     factors: Tensor

@@ -6,11 +6,8 @@ from torch import Tensor
 from dgm.data.shapes.captions import describe_scenes, tokenise
 from dgm.data.shapes.draw import backgrounds, colours, coverage, paint
 from dgm.data.shapes.factors import (
-    BACKGROUNDS,
-    COLOURS,
-    RELATIONS,
+    SCENE_COUNTS,
     SCENE_FIELDS,
-    SHAPES,
     HeldOut,
     ShapeSet,
     check_factors,
@@ -37,9 +34,9 @@ def render_scenes(factors: Tensor, size: int = 16, jitter: Tensor | None = None)
     """Draw two objects per row of factors.
 
     Args:
-        factors: int64 (N, 6), columns as in SCENE_FIELDS. size: Pixels along each side, at least 16.
-        jitter: (N, 2, 2) in [-1, 1] from ``sample_scene_jitter``; None draws every object exactly in its
-        place.
+        factors: int64 (N, 6), columns as in SCENE_FIELDS.
+        size: Pixels along each side, at least 16.
+        jitter: (N, 2, 2) in [-1, 1] from ``sample_scene_jitter``; None draws every object in its place.
 
     Returns:
         Images (N, 3, size, size) in [-1, 1], in the dtype of the jitter, else float32.
@@ -47,8 +44,7 @@ def render_scenes(factors: Tensor, size: int = 16, jitter: Tensor | None = None)
     Raises:
         ValueError: If factors or size are out of range, or the jitter's shape does not fit.
     """
-    counts = tuple(map(len, (SHAPES, COLOURS, RELATIONS, SHAPES, COLOURS, BACKGROUNDS)))
-    check_factors(factors, SCENE_FIELDS, counts)
+    check_factors(factors, SCENE_FIELDS, SCENE_COUNTS)
     if jitter is None:
         jitter = torch.zeros(len(factors), 2, 2, device=factors.device)
     if jitter.shape != (len(factors), 2, 2):

@@ -5,19 +5,7 @@ from torch import Tensor
 
 from dgm.data.shapes.captions import describe, tokenise
 from dgm.data.shapes.draw import backgrounds, colours, coverage, paint
-from dgm.data.shapes.factors import (
-    BACKGROUNDS,
-    COLOURS,
-    COLUMNS,
-    FIELDS,
-    ROWS,
-    SHAPES,
-    SIZES,
-    HeldOut,
-    ShapeSet,
-    check_factors,
-    sample_factors,
-)
+from dgm.data.shapes.factors import COUNTS, FIELDS, HeldOut, ShapeSet, check_factors, sample_factors
 
 # In units of the side.
 RADII = (0.16, 0.26)
@@ -46,7 +34,7 @@ def render(factors: Tensor, size: int = 16, jitter: Tensor | None = None) -> Ten
     Raises:
         ValueError: If factors or size are out of range, or the jitter's shape does not fit.
     """
-    check_factors(factors, FIELDS, tuple(map(len, (SHAPES, COLOURS, SIZES, ROWS, COLUMNS, BACKGROUNDS))))
+    check_factors(factors, FIELDS, COUNTS)
     if jitter is None:
         jitter = torch.zeros(len(factors), 3, device=factors.device)
     if jitter.shape != (len(factors), 3):

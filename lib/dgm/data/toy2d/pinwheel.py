@@ -28,6 +28,8 @@ class Pinwheel:
         radial_std: Standard deviation along the arm.
         tangential_std: Standard deviation across the arm.
         twist: Turn in radians per unit of radius; 0 leaves straight spokes.
+
+    Source: the pinwheel of Johnson et al. 2016, with an angle that depends on the radius.
     """
 
     arms: int = 5
