@@ -288,6 +288,8 @@ print("a warning", file=sys.stderr)
 print(" 40%|████      | 4/10 [00:00<00:00, 9.9it/s]", end="\\r", file=sys.stderr)
 
 # %%
+import time
+time.sleep(0.3)
 6 * 7
 
 # %%
@@ -311,7 +313,9 @@ def test_run_stores_outputs_without_this_machines_traces(root, quiet):
     assert [c.execution_count for c in cells] == [1, 2, 3]
     assert ran.warnings == ("a warning",)
     assert ran.wall_s > 0
-    assert sum("s  " in line for line in quiet) == 3
+    seconds = [float(line.split("]")[1].split()[0]) for line in quiet if line.startswith("  [")]
+    assert len(seconds) == 3
+    assert seconds[1] >= 0.3
     stored = json.loads(pair.ipynb.read_text())
     assert stored["metadata"]["language_info"] == {"name": "python"}
     assert "execution" not in json.dumps([c["metadata"] for c in stored["cells"]])
@@ -330,6 +334,21 @@ def test_a_failing_cell_is_named_and_the_stored_outputs_stay(pair, capsys):
     assert "\x1b[" not in shown.err
     assert "failed; its stored outputs are as before" in shown.out
     assert pair.ipynb.read_bytes() == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("import os; os._exit(1)", "the kernel did not start or died"),
+        ("while True: pass", "took more than 1 s: while"),
+    ],
+)
+def test_a_kernel_that_dies_or_hangs_is_reported(root, source, message):
+    (root / "chapters" / "01_a.py").write_text(f"# %%\n1\n\n# %%\n{source}\n")
+    (pair,) = nb.find_pairs(root)
+    with pytest.raises(run.CellFailedError, match=f"chapters/01_a: .*{message}"):
+        run.execute(pair, report=lambda line: None, timeout_s=1)
 
 
 @pytest.mark.slow

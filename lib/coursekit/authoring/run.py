@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
@@ -23,6 +24,7 @@ from coursekit.authoring import pairs
 from coursekit.authoring.notebooks import KERNELSPEC, Pair, find_pairs
 
 CELL_TIMEOUT_S = 600
+STARTUP_TIMEOUT_S = 180
 WIDGET = "application/vnd.jupyter.widget-view+json"
 # "loss 3.2:  40%|████  | 80/200 [00:03<00:05, 22.1it/s]", on a terminal or as a widget's text.
 PROGRESS_BAR = re.compile(r"\d+%\|.*\|\s*\d+/\d+|\d+it \[\d\d:\d\d")
@@ -49,7 +51,7 @@ class Ran:
 
 
 class CellFailedError(RuntimeError):
-    """A cell raised; the message names the notebook, the cell and the error."""
+    """A cell raised, or its kernel died; the message names the notebook, the cell and the error."""
 
 
 def execute(
@@ -82,7 +84,7 @@ def execute(
     def begins(cell: NotebookNode, cell_index: int) -> None:
         started[cell_index] = time.perf_counter()
 
-    def ends(cell: NotebookNode, cell_index: int) -> None:
+    def ends(cell: NotebookNode, cell_index: int, execute_reply: dict[str, Any]) -> None:
         seconds = time.perf_counter() - started[cell_index]
         report(f"  [{code.index(cell_index) + 1:2d}/{len(code)}] {seconds:6.1f} s  {_first_line(cell)}")
 
@@ -93,8 +95,11 @@ def execute(
         record_timing=False,
         coalesce_streams=True,
         resources={"metadata": {"path": str(pair.py.parent)}},
-        on_cell_start=begins,
-        on_cell_complete=ends,
+        startup_timeout=STARTUP_TIMEOUT_S,
+        # Its own messages do not concern the chapter (the kernel listens on loopback alone).
+        extra_arguments=["--log-level=ERROR"],
+        on_cell_execute=begins,
+        on_cell_executed=ends,
     )
     environment = {
         "DGM_BUDGET": budget,
@@ -112,6 +117,8 @@ def execute(
         raise CellFailedError(
             f"{pair.name}: a cell took more than {timeout_s} s: {_first_line(running)}"
         ) from error
+    except RuntimeError as error:
+        raise CellFailedError(f"{pair.name}: the kernel did not start or died: {error}") from error
     wall, cpu = time.perf_counter() - wall, _children_cpu_s() - cpu
     root = nb.repository_root(pair.py.parent)
     warnings = tuple(clean(notebook, root))
