@@ -235,7 +235,7 @@ def _describe(value: Plain) -> str:
     }
     kind = value.get("type")
     if kind == "other":
-        return f"a {value.get('name')}"
+        return f"a {value.get('class')}"
     if kind == "text":
         return "a string"
     if kind == "tensor":

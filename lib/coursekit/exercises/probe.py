@@ -101,8 +101,8 @@ def plain(value: Any, depth: int = 0) -> Plain:
     if depth < MAX_DEPTH and isinstance(value, Mapping) and len(value) <= MAX_VALUES:
         return {"type": "table", "items": {_text(str(k)): plain(v, depth + 1) for k, v in value.items()}}
     if type(value).__module__ == "numpy" and hasattr(value, "dtype"):
-        return {"type": "other", "name": f"numpy {type(value).__name__}"}
-    return {"type": "other", "name": type(value).__name__}
+        return {"type": "other", "class": f"numpy {type(value).__name__}"}
+    return {"type": "other", "class": type(value).__name__}
 
 
 def _attempt(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], read: Callable[[Any], Plain]) -> Plain:
