@@ -240,16 +240,24 @@ def test_a_taken_port_gets_one_line() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         line = lab.port_error("localhost", port)
-    assert re.match(rf"Port {port} is taken \(.*\): name another, as in `make lab ARGS=", line)
+    assert re.match(rf"Port {port} is taken: name another, as in `make lab ARGS=", line)
     assert "\n" not in line
     assert lab.port_error("localhost", port) is None
     assert lab.port_error("localhost", 70_000).startswith("There is no port 70000")
 
 
-def test_the_users_arguments_come_last() -> None:
+def test_the_users_arguments_are_passed_on() -> None:
     command = lab.command(["--no-browser", "--port", "9999"])
     assert command[-3:] == ["--no-browser", "--port", "9999"]
     assert f"--ServerApp.root_dir={ROOT}" in command
+    assert "--ServerApp.port_retries=0" in command
+    assert "--ServerApp.port_retries=0" not in lab.command([])
+
+
+def test_the_users_settings_replace_the_courses() -> None:
+    command = lab.command(["--ServerApp.root_dir=elsewhere", "--allow-root"])
+    assert [part for part in command if "root_dir" in part] == ["--ServerApp.root_dir=elsewhere"]
+    assert command.count("--allow-root") == 1
 
 
 @pytest.mark.parametrize(("user", "allowed"), [(0, True), (1000, False)])
