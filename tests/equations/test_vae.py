@@ -19,6 +19,7 @@ from dgm.prob import (
     kl_gaussian_standard,
     kl_gaussian_standard_per_dim,
     kl_gaussians,
+    kl_on_grid,
     optimal_gaussian_variance,
     reparameterise,
     standard_normal_log_prob,
@@ -44,7 +45,7 @@ from torch.distributions import (
     Normal,
     kl_divergence,
 )
-from vae_anchors import example_model, normal_quadrature, variance_z_score, z_score
+from vae_anchors import LinearGaussian, example_model, normal_quadrature, variance_z_score, z_score
 
 F64 = torch.float64
 
@@ -484,6 +485,47 @@ def test_free_bits_mean_is_the_sum_of_floors_and_its_gradient_stops():
     (grad,) = torch.autograd.grad(out.mean(), kl)
     torch.testing.assert_close(grad, torch.tensor([[0.0, 0.5, 0.5]] * 2, dtype=F64))
     torch.testing.assert_close(free_bits(kl, 0.0), kl.sum(1))
+
+
+@pytest.mark.equation("vae-linear-collapse")
+@pytest.mark.parametrize(("variance", "noise"), [(2.0, 0.5), (2.0, 1.9), (2.0, 2.1), (0.3, 4.0)])
+def test_linear_decoder_collapses_where_the_noise_exceeds_the_data(variance, noise):
+    # The best weight by search over the exact E log p(x), whose second moment is that of the data.
+    def negative(w: float) -> float:
+        c = w * w + noise
+        return 0.5 * math.log(2 * math.pi * c) + variance / (2 * c)
+
+    found = scipy.optimize.minimize_scalar(
+        negative, bounds=(0, 5), method="bounded", options={"xatol": 1e-10}
+    ).x
+    assert found**2 == pytest.approx(max(variance - noise, 0), abs=1e-6)
+    # The rate at that weight: dgm's KL at the exact posteriors, averaged over data N(0, variance).
+    w = math.sqrt(max(variance - noise, 0))
+    model = LinearGaussian(torch.tensor([[w]], dtype=F64), torch.zeros(1, dtype=F64), noise)
+    node, weight = normal_quadrature(30)
+    posterior = model.posterior(math.sqrt(variance) * node[:, None])
+    rate = weight @ kl_gaussian_standard(posterior.mean, posterior.variance.log())
+    assert rate.item() == pytest.approx(0.5 * max(math.log(variance / noise), 0), abs=1e-9)
+
+
+@pytest.mark.equation("vae-aggregate")
+def test_mean_rate_splits_into_information_and_waste():
+    mu, logvar = 1.5 * randn(6, 1), -1.0 + 0.4 * randn(6, 1, seed=1)
+    rate = kl_gaussian_standard(mu, logvar).mean()
+    grid = torch.linspace(-12, 12, 8001, dtype=F64)
+    cell = float(grid[1] - grid[0])
+    log_q = Normal(mu, (logvar / 2).exp()).log_prob(grid)  # (6, G), one row per x
+    log_aggregate = log_q.logsumexp(0) - math.log(6)  # (G,)
+    information = torch.stack([kl_on_grid(row, log_aggregate, cell) for row in log_q]).mean()
+    waste = kl_on_grid(log_aggregate, Normal(0.0, 1.0).log_prob(grid), cell)
+    assert min(information, waste) > 0.1
+    assert rate.item() == pytest.approx(float(information + waste), abs=1e-9)
+    # A mixture prior that equals the aggregate posterior leaves the information alone.
+    prior = MixturePrior(6, 1).double()
+    with torch.no_grad():
+        prior.mu.copy_(mu)
+        prior.logvar.copy_(logvar)
+        torch.testing.assert_close(prior.log_prob(grid[:, None]), log_aggregate, rtol=0, atol=1e-9)
 
 
 @pytest.mark.equation("vae-mixture-prior")

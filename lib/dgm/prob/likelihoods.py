@@ -138,7 +138,7 @@ def beta_binomial_log_prob(log_a: Tensor, log_b: Tensor, x: Tensor, total: int) 
     _check_levels(x, total)
     x = x.to(log_a.dtype)
     a, b = log_a.exp().unsqueeze(-1), log_b.exp().unsqueeze(-1)  # (B, ..., 1)
-    # The product form, since differences of log-gammas lose whole nats in float32 from a = e^10 on.
+    # The product form: in float32 differences of log-gammas are wrong by 0.02 nats at a = e^10, by 4 at e^14.
     i = torch.arange(total, dtype=x.dtype, device=x.device)  # (n,)
     counts = x.unsqueeze(-1)
     factor = torch.where(i < counts, a + i, b + (i - counts))  # (B, ..., n): x factors of a, the rest of b

@@ -25,7 +25,8 @@ class VAEConfig:
         latents: D, the width of z.
         hidden: widths of the encoder's hidden layers; the decoder has them in reverse.
         prior_components: K of a learned mixture prior; 0 for N(0, I).
-        dropout: probability, in both nets.
+        encoder_dropout: probability that a hidden unit of the encoder is dropped in training.
+        decoder_dropout: the same for the decoder, which is where it helps (see bench/vae_digits.py).
     """
 
     shape: tuple[int, ...] = (1, 8, 8)
@@ -35,7 +36,8 @@ class VAEConfig:
     latents: int = 16
     hidden: tuple[int, ...] = (256, 256)
     prior_components: int = 0
-    dropout: float = 0.0
+    encoder_dropout: float = 0.0
+    decoder_dropout: float = 0.0
 
     @property
     def dims(self) -> int:
@@ -131,9 +133,9 @@ class VAE(nn.Module):
         super().__init__()
         self.config = config
         self.observation: Observation = observation(config.likelihood, config.levels, config.variance)
-        self.encoder = Encoder(config.dims, config.hidden, config.latents, config.dropout)
+        self.encoder = Encoder(config.dims, config.hidden, config.latents, config.encoder_dropout)
         self.decoder = Decoder(
-            config.latents, config.hidden[::-1], config.shape, self.observation.params, config.dropout
+            config.latents, config.hidden[::-1], config.shape, self.observation.params, config.decoder_dropout
         )
         self.prior = (
             MixturePrior(config.prior_components, config.latents) if config.prior_components else None
