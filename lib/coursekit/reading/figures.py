@@ -135,7 +135,8 @@ def figure(fig: Figure, *, alt: str, caption: str | None = None) -> None:
     width, height = (round(side * CSS_DPI / PNG_DPI) for side in image.size)
     png = png_bytes(image, PNG_DPI)
     img = img_tag(webp_bytes(image), "image/webp", alt, width, height)
-    under = f'\n<figcaption style="max-width:42em">{html.escape(caption)}</figcaption>' if caption else ""
+    style = "max-width:42em;color:inherit"
+    under = f'\n<figcaption style="{style}">{html.escape(caption)}</figcaption>' if caption else ""
     data = {
         "text/html": f'<figure class="dgm-figure" style="margin:0">\n{img}{under}\n</figure>',
         "image/png": base64.b64encode(png).decode("ascii"),

@@ -160,13 +160,14 @@ def _html(
     others = "\n".join(
         f"<p>{name}: {html.escape(texts[i])}</p>\n{tag(i)}" for i in range(len(contents)) if i != first
     )
-    # data-lm-suppress-shortcuts: in JupyterLab the arrow keys would otherwise move from cell to cell.
-    return f"""<div class="dgm-frames {key}" data-lm-suppress-shortcuts="true">
+    # data-lm-suppress-shortcuts: in JupyterLab the arrow keys would otherwise move between cells. It looks at
+    # the focused element first, so that the attribute must be on the slider itself.
+    return f"""<div class="dgm-frames {key}">
 {tag(first)}
 <label style="display:none;align-items:center;gap:0.6em;max-width:{size[0]}px;margin:0.4em 0">
 <span>{name}</span>
 <input type="range" min="0" max="{len(contents) - 1}" step="1" value="{first}"
-  style="flex:1" aria-valuetext="{shown}">
+  style="flex:1" aria-valuetext="{shown}" data-lm-suppress-shortcuts="true">
 <output style="min-width:7em">{shown}</output></label>
 <details><summary>{name}: {shown} (a slider where scripts run: run this cell). All other frames</summary>
 {others}

@@ -87,7 +87,7 @@ def show(obj: Callable[..., Any] | type, *, doc: bool = False) -> None:
     data = {
         "text/html": (
             f'<div class="dgm-source">{_style()}\n<pre><code>{code}</code></pre>\n'
-            f"<p><small><code>{html.escape(where)}</code></small></p>\n</div>"
+            f"<p><small>{html.escape(where)}</small></p>\n</div>"
         ),
         "text/plain": f"# {where}\n{source}",
     }
