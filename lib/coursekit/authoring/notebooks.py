@@ -127,12 +127,9 @@ def py_text(notebook: NotebookNode, header: str) -> str:
     return text
 
 
+# The header that JupyterLab writes under chapters/jupytext.toml.
 HEADER = """# ---
 # jupyter:
-#   jupytext:
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
