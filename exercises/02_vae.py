@@ -69,22 +69,21 @@ check("reparameterise")
 
 
 # %% [markdown]
-# ## 3. Find the bug: a loss that every second tutorial has (6 points)
+# ## 3. Find the bug in the loss (6 points)
 #
-# The function below should return the negative ELBO in nats for each binary image: logits and `x` of shape
-# (B, D), `mu` and `logvar` of shape (B, K). It trains, the loss falls, and the samples look washed out. One
-# word in it is wrong. Correct it.
+# The function below should return the negative ELBO in nats for each binary image: `logits` and `x` have
+# shape (B, D), `kl` of shape (B, K) holds the KL of each latent in nats. It trains, the loss falls, and soon
+# most latents carry nothing. One word in it is wrong. Correct it.
 #
 # The bug is the same as a wrong beta: the buggy loss is proportional to $-\mathbb{E}_q[\log p(x \mid z)] +
-# \beta \, \mathrm{KL}$. Which $\beta$, for an image of `pixels` pixels? Write it as a function. Then do a
-# little arithmetic: 28 times 28.
+# \beta \, \mathrm{KL}$. Write this $\beta$ as a function of the number of pixels, and then do a little
+# arithmetic for an image of 28 by 28.
 
 # %% tags=["answer-negative_elbo"]
-def negative_elbo(logits, x, mu, logvar):
-    """Negative ELBO (B,) in nats of binary images x (B, D), one draw of z behind the logits (B, D)."""
+def negative_elbo(logits, x, kl):
+    """Negative ELBO (B,) in nats of binary images x (B, D); logits (B, D), kl (B, K)."""
     cost = F.binary_cross_entropy_with_logits(logits, x, reduction="none").mean(dim=1)
-    divergence = 0.5 * (mu.square() + logvar.exp() - 1 - logvar).sum(dim=1)
-    return cost + divergence
+    return cost + kl.sum(dim=1)
 
 
 def implied_beta(pixels):

@@ -370,7 +370,7 @@ def test_result_is_readable_without_colour_and_by_a_screen_reader() -> None:
     assert "color:" not in html
     assert "1 point more for harder inputs" in html
     assert repr(assess(TASK, {"f": lambda x: 2 * x})) == (
-        "✗ f: not yet, 0 of 2 points\n  ✗ not yet  is the identity\n  Twice too much."
+        "✗ f: not yet, 0 of 2 points checked here\n  ✗ not yet  is the identity\n  Twice too much."
     )
 
 
@@ -439,7 +439,7 @@ def opened(capsys: pytest.CaptureFixture[str]) -> Any:
 def test_check_prints_the_result(capsys: pytest.CaptureFixture[str]) -> None:
     check("kl", {"kl": lambda mu, logvar: (mu**2 + logvar.exp() - 1 - logvar).sum(1)})
     out = capsys.readouterr().out
-    assert "◐ kl: partly right, 1 of 4 points" in out
+    assert "◐ kl: partly right, 1 of 4 points checked here" in out
     assert "Where is the ½?" in out
     check("kl")  # this module has no kl
     assert "There is no kl yet" in capsys.readouterr().out

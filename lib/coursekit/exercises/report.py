@@ -43,7 +43,10 @@ class Result:
     def headline(self) -> str:
         if self.state == NOT_STARTED:
             return f"{self.task.name}: {self.state} ({points(self.task.points)})"
-        return f"{self.task.name}: {self.state}, {self.got} of {points(self.task.visible_points)}"
+        checked = points(self.task.visible_points)
+        if self.task.points > self.task.visible_points:
+            checked += " checked here"
+        return f"{self.task.name}: {self.state}, {self.got} of {checked}"
 
     @property
     def note(self) -> str:
@@ -103,7 +106,8 @@ class Progress:
         got = sum(result.got for result in self.results)
         visible = sum(task.visible_points for task in self.exercise.tasks.values())
         done = sum(result.state == PASSED for result in self.results)
-        return f"{self.exercise.slug}: {done} of {len(self.results)} tasks passed, {got} of {points(visible)}"
+        tasks = f"{done} of {len(self.results)} tasks passed"
+        return f"{self.exercise.slug}: {tasks}, {got} of {points(visible)} checked here"
 
     @property
     def note(self) -> str:
