@@ -191,6 +191,13 @@ def test_rings_radius_is_rice_distributed() -> None:
     torch.testing.assert_close(radial, torch.from_numpy(stats.rice.pdf(r.numpy(), 1.5 / 0.4, scale=0.4)))
 
 
+def test_rings_score_is_smooth_through_the_centre() -> None:
+    # Below 1e-6 the Bessel functions are replaced by their limit: the slope of the score does not jump there.
+    rings = Rings(radii=(0.2, 1.5), std=0.25)
+    slopes = [(rings.score(torch.tensor([[r, 0.0]]).double())[0, 0] / r).item() for r in (1e-9, 1e-4)]
+    assert slopes[0] == pytest.approx(slopes[1], rel=1e-5)
+
+
 def test_pinwheel_twist_keeps_areas() -> None:
     # Untwisted, the density is a plain Gaussian mixture; twisted, it has that value at the twisted point.
     straight, twisted = Pinwheel(arms=4, twist=0.0), Pinwheel(arms=4, twist=0.9)
