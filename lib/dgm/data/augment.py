@@ -68,10 +68,11 @@ def _bitmap(x: Tensor, dtype: torch.dtype) -> Tensor:
     """
     n = len(x)
     ink = F.interpolate(x.to(dtype), scale_factor=4, mode="bicubic", align_corners=False)  # (N, 1, 32, 32)
-    blocks = F.pixel_unshuffle(ink, 4).flatten(2)  # (N, 16, 64)
-    rank = blocks.argsort(dim=1, descending=True, stable=True).argsort(dim=1)  # 0 for a block's darkest point
-    inked = (rank < x.reshape(n, 1, 64)).to(dtype)
-    return F.pixel_shuffle(inked.reshape(n, 16, 8, 8), 4)
+    blocks = F.pixel_unshuffle(ink, 4).flatten(2).transpose(1, 2).contiguous()  # (N, 64, 16)
+    darkest_first = blocks.argsort(dim=2, descending=True, stable=True)
+    first = torch.arange(16, device=x.device) < x.reshape(n, 64, 1)  # (N, 64, 16); as many as x says
+    inked = torch.zeros_like(blocks).scatter(2, darkest_first, first.to(dtype))
+    return F.pixel_shuffle(inked.transpose(1, 2).reshape(n, 16, 8, 8), 4)
 
 
 def _count(bitmap: Tensor) -> Tensor:
