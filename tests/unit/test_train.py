@@ -330,7 +330,7 @@ def test_a_validation_that_is_not_finite_is_refused_too():
         fit(counting(), [0], steps=8, validate=lambda: {"loss": math.nan}, validate_every=4, progress=False)
 
 
-def test_scalars_on_a_device_are_read_in_groups(monkeypatch):
+def test_scalars_on_a_device_are_read_in_groups(monkeypatch, tmp_path):
     """A tensor that is not on the CPU stays where it is until a group of steps is read at once."""
     read = []
     floats = dgm.train._floats
@@ -354,6 +354,11 @@ def test_scalars_on_a_device_are_read_in_groups(monkeypatch):
 
     with pytest.raises(FloatingPointError, match="step 63 returned loss = nan"):
         fit(bad, [0], steps=120, progress=False)
+    count = itertools.count(1)
+    batches = Batches(torch.arange(4), batch_size=1)
+    with pytest.raises(FloatingPointError, match="step 63 returned loss = nan"):
+        fit(bad, batches, steps=120, progress=False, checkpoint=tmp_path / "a", checkpoint_every=9)
+    assert load_tree(tmp_path / "a")["done"] == 54  # step 63's checkpoint reads the scalars before it saves
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
