@@ -41,11 +41,11 @@ test-quick: built ## run the tests that take seconds: no notebooks, no browser
 	$(PYTEST) -n $(WORKERS) --dist loadfile -m "not slow and not browser" tests $(ARGS)
 
 bench: built ## run every measurement in bench/, one after another; fail if one fails
-	@failed=""; for script in $(sort $(filter-out bench/_%,$(wildcard bench/*.py))); do \
+	@failed=""; for script in $(sort $(filter-out bench/common.py,$(wildcard bench/*.py))); do \
 	  echo "== $$script"; $(VENV_PYTHON) $$script $(ARGS) || failed="$$failed $$script"; done; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
-format: built ## format the code, then bring the notebooks after it
+format: built ## format the code, then carry that over to the notebooks
 	$(VENV_PYTHON) -m ruff check --fix-only --quiet .
 	$(VENV_PYTHON) -m ruff format .
 	$(VENV_PYTHON) -m coursekit.authoring.pairs --write
@@ -55,7 +55,7 @@ lint: built ## check style and types
 	$(VENV_PYTHON) -m ruff format --check .
 	$(VENV_PYTHON) -m mypy
 
-pairs: built ## bring each chapter's .ipynb after its .py (ARGS=--check only compares)
+pairs: built ## carry edits over between each .py and its .ipynb (ARGS=--check only compares)
 	$(VENV_PYTHON) -m coursekit.authoring.pairs $(or $(ARGS),--write)
 
 run: built ## run chapters and store their outputs (all, or CHAPTER=02_vae)

@@ -27,6 +27,9 @@ PLACES = [
 ]
 FORBIDDEN = re.compile("|".join([*map(re.escape, HOSTS), *(rf"(?<![\w.~]){place}" for place in PLACES)]))
 
+# Made-up places that another test looks for in notebooks.
+ALLOWED = {("tests/chapters/test_chapters.py", "/" + "home/m")}
+
 
 def files() -> list[Path]:
     """Every file of the project, committed or about to be."""
@@ -44,8 +47,9 @@ def test_no_registry_host_and_no_machine_path() -> None:
     found = []
     for path in files():
         text = path.read_bytes().decode("utf-8", errors="ignore")
-        found += [f"{path.relative_to(ROOT)}: {match[0]!r}" for match in FORBIDDEN.finditer(text)]
-    assert not found, "\n".join(found)
+        found += [(str(path.relative_to(ROOT)), match[0]) for match in FORBIDDEN.finditer(text)]
+    found = [hit for hit in found if hit not in ALLOWED]
+    assert not found
 
 
 @pytest.mark.parametrize(

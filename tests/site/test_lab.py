@@ -17,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTER = Path(os.environ.get("DGM_LAB_NOTEBOOK", ROOT / "chapters" / "02_vae.ipynb"))
-SECONDS_TO_START = 60
+SECONDS_TO_START = 120
 SECONDS_TO_RUN = 600
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [
