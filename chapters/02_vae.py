@@ -269,8 +269,8 @@ frames(
 # \frac{\mu^4}{\sigma^2} + 14\mu^2 + 15\sigma^2. $$ (vae-estimator-variance)
 #
 # As the encoder grows sure ($\sigma \to 0$) the first vanishes and the second diverges. With more latents
-# it gets worse: the score function multiplies the gradient of *one* coordinate with the value of the *whole*
-# $f$. Before you run the cell: how does the variance grow with the dimension when $f(z) = \|z\|^2$?
+# it gets worse: the score function multiplies the gradient of *one* coordinate with the value of the
+# *whole* $f$. Before you run the cell: how does the variance grow with the dimension when $f(z) = \|z\|^2$?
 
 # %%
 mu, sigma, n = 1.0, 0.5, 100_000
@@ -411,7 +411,7 @@ right.legend(fontsize=8)
 figure(
     fig,
     alt="Left: the total mass of exp(minus cross-entropy) over grey values, one half at lambda one half, "
-    "falling to zero at both ends, below the dashed line at one. Right: three beta-binomial distributions with "
+    "falling to zero at both ends, below the dashed line at one. Right: three beta-binomials with "
     "the same mean: narrow, broad, and with peaks at 0 and 16.",
 )
 
@@ -534,9 +534,9 @@ figure(
 
 # %% [markdown]
 # The bottom rows are the answer to the last chapter's question: points drawn from the prior decode to
-# digits, because the rate has pushed the codes of the training images to where the prior is. We show the *mean*
-# of $p_\theta(x \mid z)$. A fair draw would also draw every pixel; it looks speckled, since a binomial is
-# wide. Keep this in mind when a paper shows "samples" of a VAE.
+# digits, because the rate has pushed the codes of the training images to where the prior is. We show the
+# *mean* of $p_\theta(x \mid z)$. A fair draw would also draw every pixel; it looks speckled, since a
+# binomial is wide. Keep this in mind when a paper shows "samples" of a VAE.
 #
 # What do the latents stand for? Not all are used. Order them by their share of the rate, take the six that
 # carry most, and change one at a time.
@@ -956,8 +956,8 @@ assert min(named["warm-up"], named["free bits"]) > named["plain ELBO"] + 0.1
 #
 # For $\beta > 1$ this is still below $\log p_\theta(x)$, only further. For $\beta < 1$ it is no bound. With
 # a Gaussian decoder of variance $\sigma^2$, dividing by $\beta$ shows that training with $\beta$ finds the
-# same encoder and mean as $\beta = 1$ with variance $\beta\sigma^2$: a factor that you forgot to write down *is*
-# a $\beta$, and section 11 was $\beta = 64$. Before you move the slider: which end makes the better
+# same encoder and mean as $\beta = 1$ with variance $\beta\sigma^2$: a factor that you forgot to write down
+# *is* a $\beta$, and section 11 was $\beta = 64$. Before you move the slider: which end makes the better
 # reconstructions, and which end the better samples?
 
 # %%
@@ -1001,7 +1001,7 @@ frames(
     label="β",
     start=1.0,
     alt=lambda b: (
-        f"At beta {b:g} the rate is {sweep[b][1]:.1f} and the distortion {sweep[b][2] - sweep[b][1]:.1f} nats. "
+        f"At beta {b:g} the rate is {sweep[b][1]:.1f}, the distortion {sweep[b][2] - sweep[b][1]:.1f} nats. "
         "Left: test digits, their reconstructions and two rows of samples. Small beta: sharp "
         "reconstructions, unreadable samples. Large beta: both blur into one mean image."
     ),
