@@ -110,8 +110,9 @@ draw_road(axes[1], starts[hit], aims[hit], RED, "the network drives (red: into t
 axes[0].set_ylabel("along the road")
 figure(
     fig,
-    alt="Left: sixty recorded paths, all of them bending round a grey rock, about half on each side. Right: "
-    "the network's paths fan out evenly, and those that begin near the middle, in red, run into the rock.",
+    alt="Left: sixty recorded paths, all of them bending round a grey rock, about half on each side. "
+    "Right: the network's paths fan out evenly, and those that begin near the middle, in red, run "
+    "into the rock.",
 )
 
 # %% [markdown]
@@ -758,9 +759,9 @@ axes[1].contour(axis, axis, level, levels=[-20, -12, -8, -6, -4], colors="0.5", 
 axes[1].set_title("400 drawn from the model, log p(x)")
 figure(
     fig,
-    alt="Left: two overlapping clouds of beetles and two nearly equal straight boundaries; a star far to the "
-    "lower right lies deep on one side. Right: draws from the generative model look like the data; the "
-    "contours of its log p(x) leave the star outside.",
+    alt="Left: two overlapping clouds of beetles and two nearly equal straight boundaries; a star far to "
+    "the lower right lies deep on one side. Right: draws from the generative model look like the "
+    "data; the contours of its log p(x) leave the star outside.",
 )
 
 # %% [markdown]
@@ -905,9 +906,9 @@ ax.set(xlim=(-0.6, 10.4), ylim=(0.6, 7.4))
 ax.axis("off")
 figure(
     fig,
-    alt="A tree. Generative models split into explicit ones, whose log p(x) can be evaluated, and implicit "
-    "ones, which only draw. Explicit splits into exact (autoregressive, flow) and bounded (VAE, diffusion); "
-    "implicit leads to GAN. Under each family stands what it gives up.",
+    alt="A tree. Generative models split into explicit ones, whose log p(x) can be evaluated, and "
+    "implicit ones, which only draw. Explicit splits into exact (autoregressive, flow) and bounded "
+    "(VAE, diffusion); implicit leads to GAN. Under each family stands what it gives up.",
 )
 
 # %% [markdown]
