@@ -55,7 +55,13 @@ def save_tree(path: str | os.PathLike[str], tree: Any) -> None:
 
 
 def check_tree(tree: Any) -> None:
-    """Raise save_tree's TypeError if the tree cannot be saved; write nothing."""
+    """Find out whether `save_tree` can save a tree, without writing anything.
+
+    Args:
+        tree: what would be given to `save_tree`.
+    Raises:
+        TypeError: as `save_tree` would raise.
+    """
     _encode(tree, "", {})
 
 
