@@ -1,0 +1,184 @@
+"""What the scripts in bench/ share: options, CPU clock, calibration, table, limits and the JSON line.
+
+A script prints its table, then one line of JSON last, and exits with 1 if a figure misses its "at most" or
+"at least". Seconds never fail: they depend on the machine, so they are CPU-seconds of one thread, printed
+beside the rate at which that thread multiplies matrices.
+"""
+
+import argparse
+import json
+import math
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from types import TracebackType
+from typing import Any, NoReturn
+
+import torch
+
+REFERENCE_GFLOPS = 115.0  # of the machine on which the numbers of steps were chosen, one idle core
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured figure, over the seeds.
+
+    Args:
+        values: one per seed.
+        unit: e.g. "nats", "bits/dim", "CPU-s".
+        at_most: the mean must not exceed this; None for no limit.
+        at_least: the mean must reach this; None for no limit.
+        expected_s: for seconds: a warning is given above this, never a failure.
+    """
+
+    values: Sequence[float]
+    unit: str
+    at_most: float | None = None
+    at_least: float | None = None
+    expected_s: float | None = None
+
+    @property
+    def mean(self) -> float:
+        """Over the seeds."""
+        return statistics.fmean(self.values)
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation over the seeds; 0 for a single one, NaN where a value is not finite."""
+        if not math.isfinite(self.mean):
+            return math.nan
+        return statistics.stdev(self.values) if len(self.values) > 1 else 0.0
+
+    @property
+    def ok(self) -> bool:
+        """Whether the mean keeps its limits; NaN keeps none."""
+        if not math.isfinite(self.mean):
+            return False
+        return not (
+            (self.at_most is not None and self.mean > self.at_most)
+            or (self.at_least is not None and self.mean < self.at_least)
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The figure as plain data; what is not finite becomes null."""
+        values = [round(v, 4) if math.isfinite(v) else None for v in self.values]
+        mean = round(self.mean, 4) if math.isfinite(self.mean) else None
+        data: dict[str, Any] = {"mean": mean, "values": values, "unit": self.unit}
+        for name in ("at_most", "at_least", "expected_s"):
+            if getattr(self, name) is not None:
+                data[name] = getattr(self, name)
+        if self.at_most is not None or self.at_least is not None:
+            data["ok"] = self.ok
+        return data
+
+    def __str__(self) -> str:
+        spread = f" ± {self.spread:.2f}" if len(self.values) > 1 else ""
+        return f"{self.mean:.2f}{spread} {self.unit}"
+
+
+class CpuClock:
+    """CPU-seconds of this process inside a `with` block: what else runs on the machine counts little."""
+
+    seconds = 0.0
+
+    def __enter__(self) -> "CpuClock":
+        self._start = time.process_time()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.seconds += time.process_time() - self._start
+
+
+def parse_options(description: str, seeds: int = 3) -> argparse.Namespace:
+    """Read --seeds and --quick, and set torch to the one thread that all scripts are measured on."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--seeds", type=int, default=seeds, help=f"how many, from 0 on (default: {seeds})")
+    parser.add_argument("--quick", action="store_true", help="one seed, few steps, limits not judged")
+    options = parser.parse_args()
+    if options.seeds < 1:
+        parser.error(f"--seeds must be at least 1, got {options.seeds}")
+    if options.quick:
+        options.seeds = 1
+    torch.set_num_threads(1)
+    return options
+
+
+def warm_up() -> None:
+    """Make and step an optimiser: the first one of a process imports for seconds, outside the clock."""
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimiser = torch.optim.AdamW([weight], fused=True)
+    weight.sum().backward()
+    optimiser.step()
+
+
+def matrix_gflops(size: int = 512, repeats: int = 15) -> float:
+    """The rate of a float32 matrix product on one thread: a median, in 1e9 operations per CPU-second."""
+    a = torch.rand(size, size)
+    rates = []
+    for _ in range(repeats):
+        with CpuClock() as clock:
+            for _ in range(4):
+                a @ a
+        rates.append(4 * 2 * size**3 / clock.seconds / 1e9)
+    return statistics.median(rates)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Text in columns: the first flush left, the others flush right; floats with two decimals."""
+    cells = [[f"{c:.2f}" if isinstance(c, float) else str(c) for c in row] for row in [columns, *rows]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
+        for row in cells
+    ]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def finish(
+    name: str, figures: dict[str, Figure], *, options: argparse.Namespace, rows: Sequence[dict[str, Any]] = ()
+) -> NoReturn:
+    """Print the figures with their limits, warn of slow ones, print the JSON line, and exit: 1 for a miss.
+
+    Args:
+        name: of the script.
+        figures: by name.
+        options: of `parse_options`; with --quick no limit is judged.
+        rows: of the table, as plain data, for the JSON line.
+    """
+    gflops = matrix_gflops()
+    print()
+    for key, figure in figures.items():
+        limits = [f"at most {figure.at_most:g}"] if figure.at_most is not None else []
+        limits += [f"at least {figure.at_least:g}"] if figure.at_least is not None else []
+        judged = f"  ({', '.join(limits)}: {'ok' if figure.ok else 'MISSED'})" if limits else ""
+        print(f"{key}: {figure}{judged}")
+        if figure.expected_s is not None and figure.mean > figure.expected_s:
+            print(f"  warning: more than the {figure.expected_s:g} s that an idle core takes; not a failure")
+    print(
+        f"calibration: {gflops:.0f} GFLOP/s, float32 matrix product, one thread "
+        f"({REFERENCE_GFLOPS:.0f} where the steps were chosen)"
+    )
+    missed = [key for key, figure in figures.items() if not figure.ok]
+    if options.quick:
+        print("quick run: too short for the limits, none was judged")
+    line = {
+        "bench": name,
+        "quick": options.quick,
+        "seeds": list(range(options.seeds)),
+        "figures": {key: figure.as_json() for key, figure in figures.items()},
+        "rows": list(rows),
+        "calibration": {"value": round(gflops, 1), "unit": "GFLOP/s", "threads": torch.get_num_threads()},
+        "versions": {
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            **{package: version(package) for package in ("torch", "numpy", "scikit-learn", "dgm-course")},
+        },
+    }
+    print(json.dumps(line, allow_nan=False))
+    sys.exit(1 if missed and not options.quick else 0)

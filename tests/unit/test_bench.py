@@ -1,0 +1,119 @@
+"""What the scripts in bench/ share: a missed limit fails, seconds only warn, the JSON line comes last."""
+
+import argparse
+import importlib.util
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+BENCH = Path(__file__).parents[2] / "bench"
+spec = importlib.util.spec_from_file_location("bench_common", BENCH / "common.py")
+common = importlib.util.module_from_spec(spec)
+sys.modules["bench_common"] = common  # dataclasses look their module up
+spec.loader.exec_module(common)
+Figure = common.Figure
+
+
+def options(quick=False, seeds=2):
+    return argparse.Namespace(quick=quick, seeds=seeds)
+
+
+def finish(capsys, figures, **kwargs):
+    with pytest.raises(SystemExit) as exit_:
+        common.finish("example", figures, options=options(**kwargs), rows=[{"row": "a", "value": 1.5}])
+    out = capsys.readouterr().out.splitlines()
+    return exit_.value.code, json.loads(out[-1]), "\n".join(out)
+
+
+@pytest.mark.parametrize(
+    ("figure", "ok"),
+    [
+        (Figure([1.0, 3.0], "nats", at_most=2.0), True),
+        (Figure([1.0, 3.1], "nats", at_most=2.0), False),
+        (Figure([1.0, 3.0], "nats", at_least=2.0), True),
+        (Figure([1.0, 2.9], "nats", at_least=2.0), False),
+        (Figure([2.0], "nats", at_least=1.0, at_most=1.5), False),
+        (Figure([99.0], "CPU-s", expected_s=30.0), True),
+        (Figure([math.nan], "nats", at_most=2.0), False),
+        (Figure([1.0, math.inf], "nats"), False),
+    ],
+)
+def test_limits_judge_the_mean_and_never_seconds(capsys, figure, ok):
+    code, line, text = finish(capsys, {"x": figure})
+    assert figure.ok is ok
+    assert code == (0 if ok else 1)
+    if figure.at_most or figure.at_least:
+        assert line["figures"]["x"]["ok"] is ok
+        assert ("MISSED" in text) is not ok
+    assert ("warning: more than the 30 s" in text) == (figure.unit == "CPU-s")
+
+
+def test_json_line_has_figures_units_versions_and_calibration(capsys):
+    code, line, _ = finish(capsys, {"x": Figure([1.0, 2.0], "nats", at_most=2.0)})
+    assert code == 0
+    assert line["bench"] == "example"
+    assert line["seeds"] == [0, 1]
+    assert line["figures"]["x"] == {
+        "mean": 1.5, "values": [1.0, 2.0], "unit": "nats", "at_most": 2.0, "ok": True
+    }  # fmt: skip
+    assert line["rows"] == [{"row": "a", "value": 1.5}]
+    assert line["calibration"]["value"] > 0.1
+    assert line["calibration"]["unit"] == "GFLOP/s"
+    assert line["versions"]["torch"] == torch.__version__.split("+")[0]
+
+
+def test_a_quick_run_judges_nothing(capsys):
+    code, line, _ = finish(capsys, {"x": Figure([9.0], "nats", at_most=2.0)}, quick=True, seeds=1)
+    assert code == 0
+    assert line["quick"] is True
+    assert line["figures"]["x"]["ok"] is False
+
+
+def test_spread_is_the_standard_deviation_over_the_seeds():
+    assert Figure([1.0, 2.0, 3.0], "nats").spread == pytest.approx(1.0)
+    assert str(Figure([1.0, 2.0, 3.0], "nats")) == "2.00 ± 1.00 nats"
+    assert str(Figure([1.0], "nats")) == "1.00 nats"
+
+
+def test_table_aligns_its_columns():
+    text = common.table(("", "nats"), [("plain", 100.0), ("better one", 84.126)])
+    assert text.splitlines() == [
+        "              nats",
+        "------------------",
+        "plain       100.00",
+        "better one   84.13",
+    ]
+
+
+def test_clock_counts_cpu_seconds():
+    with common.CpuClock() as clock:
+        torch.rand(300, 300) @ torch.rand(300, 300)
+    first = clock.seconds
+    assert 0 < first < 5
+    with clock:
+        sum(range(100_000))
+    assert clock.seconds > first  # it goes on where it stopped
+
+
+@pytest.mark.slow
+def test_vae_digits_runs_from_end_to_end():
+    run = subprocess.run(
+        [sys.executable, BENCH / "vae_digits.py", "--quick"],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    line = json.loads(run.stdout.splitlines()[-1])
+    assert line["figures"]["test_neg_elbo"]["unit"] == "nats"
+    assert len(line["rows"]) >= 6
+    for row in line["rows"]:
+        # The importance-weighted bound is the tighter one, and a trained model beats 17 equal levels.
+        assert row["test_neg_iw200_nats"] <= row["test_neg_elbo_nats"]
+        assert row["test_neg_iw200_nats"] < 64 * math.log(17)
