@@ -174,6 +174,11 @@ def test_frames_carry_every_picture_once_with_its_own_alt_text(slider):
     assert data["text/plain"] == "Slider over beta (0 nats to 3 nats, 13 frames), at 1 nats: Bump of width 1"
 
 
+def test_frames_give_print_the_start_frame_as_a_figure_would(slider, shown):
+    figure(line_plot(1.0), alt="Bump of width 1")
+    assert slider.data["image/png"] == shown[0].data["image/png"]
+
+
 def test_frames_need_no_other_host_and_thirteen_take_at_most_70_kilobytes(slider):
     text = slider.data["text/html"]
     assert len(text) <= 70_000

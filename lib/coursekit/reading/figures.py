@@ -28,7 +28,7 @@ PNG_DPI = 144
 
 # Number of colours -> the mean error (of 255, over what is not white) up to which they do. A small palette
 # must be all but exact, or smooth shading shows bands; 256 colours may be off by what no eye sees.
-PALETTE_ERROR = {32: 1.0, 64: 1.0, 128: 1.0, 256: 2.5}
+PALETTE_ERROR = {32: 1.0, 64: 1.5, 128: 1.5, 256: 2.5}
 
 Bundle = dict[str, str]
 BundleMetadata = dict[str, dict[str, Any]]
