@@ -153,13 +153,14 @@ from matplotlib import pyplot as plt
 fig, ax = plt.subplots()
 ax.fill_between(x, log_p.exp(), color="0.85", label="p")
 for (name, (mean, std, _)), style in zip(fits.items(), ("-", "--", ":"), strict=True):
-    ax.plot(x, log_normal(x, torch.tensor(mean), torch.tensor(std).log()).exp(), style, label=name)
+    log_q = log_normal(x, torch.tensor(mean), torch.tensor(std).log())
+    ax.plot(x, log_q.exp(), style, label=name)
 ax.set(xlabel="x", ylabel="density")
 ax.legend()
 figure(
     fig,
-    alt="The density p with a high bump at -2 and a lower one at 2. The forward fit is one wide, flat "
-    "Gaussian over both. Each reverse fit lies on one bump.",
+    alt="The density p with a high bump at -2 and a lower one at 2. The forward fit is one "
+    "wide, flat Gaussian over both. Each reverse fit lies on one bump.",
 )
 
 
@@ -191,20 +192,21 @@ check("two_ways")
 
 # %%
 with when_done("two_ways"):
-    x, y = two_ways(1000, torch.Generator().manual_seed(1))
+    x, y = (t.double() for t in two_ways(1000, torch.Generator().manual_seed(1)))
     inputs = torch.stack([1 - x, x], dim=1)
-    answer = torch.linalg.lstsq(inputs, y[:, None]).solution[:, 0]  # least squares: the average for each x
+    answer = torch.linalg.lstsq(inputs, y[:, None]).solution[:, 0]  # the average for each x
+    bins = torch.linspace(-1, 1, 41).numpy()
     fig, axes = plt.subplots(1, 2, sharey=True)
     for ax, value, name in zip(axes, (0, 1), ("free road", "obstacle"), strict=True):
-        ax.hist(y[x == value].numpy(), bins=torch.linspace(-1, 1, 41).numpy(), label="drivers (a sampler)")
+        ax.hist(y[x == value].numpy(), bins=bins, label="drivers (a sampler)")
         ax.axvline(answer[value].item(), color="black", linestyle="--", label="regressor")
         ax.set(title=name, xlabel="steering (-1 left, 1 right)")
     axes[0].set_ylabel("count")
     axes[0].legend(loc="upper left")
     figure(
         fig,
-        alt="Histograms of the steering in both situations with the regressor's answer as a dashed line: "
-        "at the obstacle the line should stand where there are no targets.",
+        alt="Histograms of the steering in both situations with the regressor's answer as a dashed "
+        "line: at the obstacle the line should stand where there are no targets.",
     )
 
 # %% [markdown]
