@@ -703,9 +703,8 @@ nearest, sure, fd = ({name: judge(x)[i] for name, x in candidates.items()} for i
 nearest["other real digits"] = judge(x_test)[0]  # the training images themselves are at distance 0
 print("                         nearest training image   sure   Fréchet distance")
 for name in candidates:
-    print(
-        f"{name:24s}         {nearest[name].mean():.2f}             {sure[name].mean():.2f}       {fd[name]:6.1f}"
-    )
+    near, certain = nearest[name].mean(), sure[name].mean()
+    print(f"{name:24s}         {near:.2f}             {certain:.2f}       {fd[name]:6.1f}")
 real, through, box, gaussian = candidates
 assert fd[through] < fd[real] < fd[gaussian] < fd[box]
 assert sure[through].mean() > 0.95 > 0.92 > sure[gaussian].mean()
@@ -752,7 +751,7 @@ frames(
     draw_walk,
     list(range(17)),
     label="step of the walk",
-    start=8,
+    start=int(nearest_walk.argmax()),
     alt=lambda i: f"Step {i} of 16 from the sevens to the zeros; the decoded image is {describe_walk(i)}.",
 )
 print("digits on the way:", verdict.tolist(), f"mean sureness {sure_walk.mean():.2f}")
@@ -760,7 +759,7 @@ assert nearest_walk.max() > 1.5 * max(nearest_walk[0], nearest_walk[-1])
 assert verdict.unique().numel() > 2
 
 # %% [markdown]
-# Halfway there the picture is neither a seven nor a zero, and it's nearly twice as far from any training
+# On the way the picture is neither a seven nor a zero, and at the worst point nearly twice as far from any training
 # image as at the ends. The classifier meanwhile names one digit after the other, most of them with
 # confidence. It is a discriminative model: like the one that met the odd beetle in the last chapter, it
 # can't say "none of these". Keep that in mind whenever a classifier is asked to judge samples.
@@ -864,9 +863,7 @@ def mixture_codes(model, n, components=10):
 
 drawn = door.decode(mixture_codes(door, n))
 fd_mixture = judge(drawn)[2]
-print(
-    f"Fréchet distance: Gaussian codes {table[16][1]:.1f}, mixture {fd_mixture:.1f}, real digits {fd[real]:.1f}"
-)
+print(f"Fréchet distance: Gaussian {table[16][1]:.1f}, mixture {fd_mixture:.1f}, real digits {fd[real]:.1f}")
 assert fd_mixture < 0.75 * table[16][1]
 
 # %%
