@@ -38,7 +38,8 @@ def command(arguments: list[str]) -> list[str]:
     JupyterLab refuses a setting that is given twice.
     """
     settings = {"--ServerApp.root_dir": str(ROOT)}
-    if (ROOT / START).exists():
+    opened = any((ROOT / argument).exists() for argument in arguments if not argument.startswith("-"))
+    if (ROOT / START).exists() and not opened:
         settings["--LabApp.default_url"] = f"/lab/tree/{START}"
     if any(argument.partition("=")[0] in PORT for argument in arguments):
         settings["--ServerApp.port_retries"] = "0"  # that port or none

@@ -254,6 +254,16 @@ def test_the_users_arguments_are_passed_on() -> None:
     assert "--ServerApp.port_retries=0" not in lab.command([])
 
 
+def test_a_chapter_that_the_user_names_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lab, "ROOT", tmp_path)
+    (tmp_path / "chapters").mkdir()
+    for name in ("00_start", "02_vae"):
+        (tmp_path / "chapters" / f"{name}.ipynb").touch()
+    start = "--LabApp.default_url=/lab/tree/chapters/00_start.ipynb"
+    assert start in lab.command(["--port", "9999"])
+    assert start not in lab.command(["chapters/02_vae.ipynb"])
+
+
 def test_the_users_settings_replace_the_courses() -> None:
     command = lab.command(["--ServerApp.root_dir=elsewhere", "--allow-root"])
     assert [part for part in command if "root_dir" in part] == ["--ServerApp.root_dir=elsewhere"]
