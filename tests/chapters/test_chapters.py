@@ -1,5 +1,6 @@
 """What every stored chapter keeps to: it ran, its cells are short, its pictures have a text alternative."""
 
+import pkgutil
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from coursekit.authoring.notebooks import Pair, find_pairs, read_ipynb
+from coursekit.reading.show import source_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = [pair for pair in find_pairs(ROOT) if pair.py.parent.name == "chapters"]
@@ -64,6 +66,8 @@ def faults_of(output):
     for pattern, what in ((MACHINE_PATH, "a path of this machine"), (ADDRESS, "an address in memory")):
         if match := pattern.search(text):
             found.append(f"{what} is stored: ...{text[max(0, match.start() - 20) : match.end() + 30]!r}")
+    if 'class="dgm-source"' in data.get("text/html", "") and not is_current(data["text/plain"]):
+        found.append("show() displays source that has changed since")
     alts = Images(data.get("text/html", "")).alts
     if any(not alt or not alt.strip() or alt == "Image" for alt in alts):
         found.append("an <img> without alternative text")
@@ -73,6 +77,19 @@ def faults_of(output):
     if pictures and not output.metadata.get("image/png", {}).get("alt"):
         found.append("an image/png without alternative text in its metadata")
     return found
+
+
+def is_current(shown):
+    """Whether what show() stored, `# name · file:line` and the source, is still the library's source."""
+    head, _, source = shown.partition("\n")
+    name, _, place = head.removeprefix("# ").partition(" · ")
+    if place == "this notebook":
+        return True
+    try:
+        obj = pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return source in (source_of(obj), source_of(obj, doc=True))
 
 
 @pytest.mark.parametrize("pair", CHAPTERS, ids=lambda pair: pair.name)
@@ -127,6 +144,16 @@ def test_a_notebook_in_order_has_no_problems():
 )  # fmt: skip
 def test_every_fault_is_reported(notebook, message):
     assert any(message in problem for problem in problems_of(notebook))
+
+
+def test_source_that_has_changed_since_is_reported():
+    name = "coursekit.reading.budget.budget"
+    shown = f"# {name} · coursekit/reading/budget.py:1\n{source_of(pkgutil.resolve_name(name))}"
+    html = '<div class="dgm-source"></div>'
+    assert problems_of(notebook_with(data={"text/html": html, "text/plain": shown})) == []
+    for stale in (shown.replace("cpu if", "full if"), shown.replace(name, name + "_gone")):
+        (problem,) = problems_of(notebook_with(data={"text/html": html, "text/plain": stale}))
+        assert "has changed since" in problem
 
 
 def test_pictures_are_not_searched_for_paths():
