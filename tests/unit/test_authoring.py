@@ -303,11 +303,11 @@ display({"text/plain": bar, "application/vnd.jupyter.widget-view+json": {}}, raw
 def test_run_stores_outputs_without_this_machines_traces(root, quiet):
     (root / "chapters" / "01_a.py").write_text(RUN)
     (pair,) = nb.find_pairs(root)
-    ran = run.refresh(pair, report=quiet.append)
+    ran = run.refresh(pair, threads=2, report=quiet.append)
     cells = nb.read_ipynb(pair.ipynb).cells
     (printed,) = cells[0].outputs
     assert printed.name == "stdout"
-    assert printed.text == "cpu 1 chapters/file.txt\n"
+    assert printed.text == "cpu 2 chapters/file.txt\n"
     assert cells[1].outputs[0].data["text/plain"] == "42"
     assert cells[2].outputs == []
     assert [c.execution_count for c in cells] == [1, 2, 3]

@@ -143,7 +143,6 @@ def clean(notebook: NotebookNode, root: Path) -> list[str]:
     for cell in notebook.cells:
         if cell.cell_type != "code":
             continue
-        cell.metadata.pop("execution", None)
         kept = []
         for output in cell.outputs:
             output = _without_paths(output, root)
