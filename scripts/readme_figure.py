@@ -1,6 +1,6 @@
 """Draw docs/figures/readme.png: held-out digits, digits drawn from a VAE, a plane of a 2-D latent space.
 
-Run it as `.venv/bin/python scripts/readme_figure.py`; it trains two small VAEs in about a minute and a half.
+Run it as `.venv/bin/python scripts/readme_figure.py`; it trains two small VAEs in about a minute.
 """
 
 from pathlib import Path
@@ -54,7 +54,12 @@ def main() -> None:
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(2)
     mixture = VAEConfig(
-        likelihood="beta_binomial", latents=16, hidden=(256, 256), prior_components=64, dropout=0.1
+        likelihood="beta_binomial",
+        latents=16,
+        hidden=(256, 256),
+        prior_components=64,
+        encoder_dropout=0.1,
+        decoder_dropout=0.1,
     )
     model = train(mixture, steps=3000)
     drawn = images(model, model.sample_prior(ROWS**2, generator))
