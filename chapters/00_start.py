@@ -119,23 +119,28 @@ figure(
 # No driver in the data ever aimed at the rock. The network does so whenever it starts near the middle. More
 # data, more layers or more training would change nothing, as we now see.
 #
-# ## Derive: what squared error asks for
+# ## 1 Derive: what squared error asks for
 #
 # *Assume* that pairs $(s, a)$ come from some joint distribution with finite variances, and let $f$ be any
 # function at all, not only a network. Fix one start $s$ and write $m(s) = \mathbb{E}[a \mid s]$ for the
 # mean action there. Add and subtract it inside the square:
 #
 # $$
+# \begin{aligned}
 # \mathbb{E}\big[(a - f(s))^2 \mid s\big]
-# = \mathbb{E}\big[(a - m(s))^2 \mid s\big] + 2\,\big(m(s) - f(s)\big)\,\mathbb{E}\big[a - m(s) \mid s\big] +
-# \big(m(s) - f(s)\big)^2 .
+# &= \mathbb{E}\big[(a - m(s))^2 \mid s\big] \\
+# &\quad + 2\,\big(m(s) - f(s)\big)\,\mathbb{E}\big[a - m(s) \mid s\big] + \big(m(s) - f(s)\big)^2 .
+# \end{aligned}
 # $$
 #
 # Given $s$, both $m(s)$ and $f(s)$ are constants, so they may stand outside the expectation, and the middle
 # term is zero because $m(s)$ is the mean. What is left, averaged over starts, is
 #
-# $$ \mathbb{E}\big[(a - f(s))^2\big] = \underbrace{\mathbb{E}\big[\operatorname{Var}(a \mid
-# s)\big]}_{\text{no } f \text{ in it}} + \mathbb{E}\big[(m(s) - f(s))^2\big]. $$ (start-squared-error)
+# $$
+# \mathbb{E}\big[(a - f(s))^2\big]
+# = \underbrace{\mathbb{E}\big[\operatorname{Var}(a \mid s)\big]}_{\text{no } f \text{ in it}}
+# + \mathbb{E}\big[(m(s) - f(s))^2\big].
+# $$ (start-squared-error)
 #
 # The first term does not depend on $f$; the second is smallest, namely zero, when
 #
@@ -144,18 +149,18 @@ figure(
 # **Squared error asks for the conditional mean.** That is the right wish when the targets scatter round one
 # value. At our rock it's the average of "left" and "right":
 #
-# $$ \mathbb{E}[a \mid s] = \sigma(3s) - \sigma(-3s) = \tanh\!\big(\tfrac{3}{2} s\big), $$
-# (start-junction-mean)
+# $$
+# \mathbb{E}[a \mid s] = \sigma(3s) - \sigma(-3s) = \tanh\!\big(\tfrac{3}{2} s\big),
+# $$ (start-junction-mean)
 #
 # by $\sigma(u) - \sigma(-u) = (e^{u/2} - e^{-u/2}) / (e^{u/2} + e^{-u/2})$. It lies on the rock for all $s$
-# with $|\tanh(\tfrac32 s)| < 0.5$. Nothing is left to chance, so we can predict the network's failure rate
-# before we measure it: a start in $[-1, 1]$ ends on the rock with probability
-# $\operatorname{artanh}(0.5) / 1.5$.
+# with $|\tanh(\tfrac32 s)| < 0.5$. So we can predict the network's failure rate before we measure it: a
+# start in $[-1, 1]$ ends on the rock with probability $\operatorname{artanh}(0.5) / 1.5$.
 #
 # How close should the network come? Its targets scatter round their mean with a standard deviation of about
 # 0.8. A smooth curve with ten or so bends of its own, fitted to 4,000 of them, is off by about
-# $0.8\sqrt{10/4000} = 0.04$. We allow three times that, and for the crash rate what such an error does
-# where the curve crosses 0.5 with slope $1.5\,(1 - 0.5^2)$.
+# $0.8\sqrt{10/4000} = 0.04$. We allow three times that, and for the crash rate what such an error does to
+# the place where the curve crosses 0.5, with slope $1.5\,(1 - 0.5^2)$.
 
 # %%
 mean_action = torch.tanh(1.5 * s_test)  # eq. (start-junction-mean)
@@ -178,14 +183,15 @@ assert abs(mse - floor - error**2) < 4 * (a_test - mean_action).square().std() /
 # error is its squared distance from the conditional mean, within four standard errors of a mean over 20,000
 # drives. The network isn't bad at its task. The task is wrong.
 #
-# ## Write: a density instead of a number
+# ## 2 Write: a density instead of a number
 #
 # Ask the network for a distribution $p_\theta(a \mid s)$ over actions. A Gaussian is the first thought; a
 # weighted sum of $K$ of them holds more {cite}`bishop1994`. The network returns $3K$ numbers, from which we
 # make weights $\pi_k$ that sum to one, means, and positive widths:
 #
-# $$ p_\theta(a \mid s) = \sum_{k=1}^{K} \pi_k(s)\, \mathcal{N}\big(a;\, \mu_k(s), \sigma_k(s)^2\big). $$
-# (start-mixture)
+# $$
+# p_\theta(a \mid s) = \sum_{k=1}^{K} \pi_k(s)\, \mathcal{N}\big(a;\, \mu_k(s), \sigma_k(s)^2\big).
+# $$ (start-mixture)
 #
 # To train it, demand that the recorded actions be probable: **maximum likelihood**. The logarithm turns the
 # product over independent drives into a sum, and one minimises its negative, the negative log-likelihood
@@ -195,8 +201,9 @@ assert abs(mse - floor - error**2) < 4 * (a_test - mean_action).square().std() /
 #
 # Squared error is inside this, as the case $K = 1$ with one fixed width $\sigma$:
 #
-# $$ -\log \mathcal{N}(a; f(s), \sigma^2) = \frac{(a - f(s))^2}{2\sigma^2} + \tfrac12 \log(2\pi\sigma^2), $$
-# (start-gaussian-nll)
+# $$
+# -\log \mathcal{N}(a; f(s), \sigma^2) = \frac{(a - f(s))^2}{2\sigma^2} + \tfrac12 \log(2\pi\sigma^2),
+# $$ (start-gaussian-nll)
 #
 # whose second term is a constant. So the regressor *was* a maximum-likelihood model of a density, one that
 # insisted on a single lump. In code, {eq}`start-mixture` is a `logsumexp`: the sum must be taken of
@@ -224,7 +231,7 @@ def sample_action(net, s):
 
 
 # %% [markdown]
-# ## Run: one lump, then two
+# ## 3 Run: one lump, then two
 #
 # One change at a time. First $K = 1$: a Gaussian whose mean *and width* the network chooses. Is it enough
 # to add noise to the regressor? Then $K = 2$. From here on the loop is `dgm.train.fit`, which does what
@@ -284,10 +291,10 @@ for name in ("regressor", "one lump", "two lumps", "truth"):
 # One lump is honest about its uncertainty, and drives no better: to cover both sides it must cover what
 # lies between them. Two lumps go round, on both sides, and as often on each as the drivers did. Tolerances:
 # a model with some thirty effective parameters fitted to 4,000 drives loses about
-# $30 / (2 \cdot 4000) \approx 0.004$ nats against the best of its family (half a nat per parameter, shared
-# out over the drives); we allow five times that. The share of left turns has a standard error of at most
-# $\sqrt{0.25/2000} \approx 0.011$ from some 2,000 starts in the window and as many again in the training
-# data; we allow 0.05.
+# $30 / (2 \cdot 4000) \approx 0.004$ nats against the best of its family (a rule of thumb: half a nat per
+# fitted parameter {cite}`akaike1974`, here shared out over 4,000 drives); we allow five times that. The
+# share of left turns has a standard error of at most $\sqrt{0.25/2000} \approx 0.011$ from some 2,000
+# starts in the window and as many again in the training data; we allow 0.05.
 
 # %%
 nll = {name: table[name][0].mean().item() for name in ("one lump", "two lumps", "truth")}
@@ -344,26 +351,33 @@ frames(
 )
 
 # %% [markdown]
-# ## Derive: what maximum likelihood measures
+# ## 4 Derive: what maximum likelihood measures
 #
 # We trained by {eq}`start-nll` because it felt right to make the data probable. What does it make the model
 # *do*? Let $p$ be the density the data come from, and $q$ the model's. (Everything in this section holds
-# with a condition $s$ on both; we leave it out.) Define the **Kullback-Leibler divergence** of $q$ from
-# $p$,
+# with a condition $s$ on both; we leave it out.) Define the **Kullback-Leibler divergence** of $q$ from $p$
+# {cite}`kullback1951`,
 #
 # $$ \mathrm{KL}(p \,\|\, q) = \mathbb{E}_{x \sim p}\big[\log p(x) - \log q(x)\big]: $$ (start-kl)
 #
 # the average, over data, of how much more probable the truth finds them than the model does. Single points
 # may have it either way; the average cannot. Since $\log u \le u - 1$, with equality only at $u = 1$,
 #
-# $$ -\mathrm{KL}(p \,\|\, q) = \mathbb{E}_p\Big[\log \frac{q(x)}{p(x)}\Big] \le
-# \mathbb{E}_p\Big[\frac{q(x)}{p(x)} - 1\Big] = \int_{p > 0} q(x)\,dx - 1 \le 0, $$ (start-gibbs)
+# $$
+# \begin{aligned}
+# -\mathrm{KL}(p \,\|\, q) = \mathbb{E}_p\Big[\log \frac{q(x)}{p(x)}\Big]
+# &\le \mathbb{E}_p\Big[\frac{q(x)}{p(x)} - 1\Big] \\
+# &= \int_{p > 0} q(x)\,dx - 1 \;\le\; 0,
+# \end{aligned}
+# $$ (start-gibbs)
 #
 # so the divergence is never negative, and it's zero only if $q = p$ (almost) everywhere. Now split the
 # logarithm of {eq}`start-kl` in two. With the entropy $H(p) = -\mathbb{E}_p[\log p(x)]$,
 #
-# $$ \underbrace{-\,\mathbb{E}_{p}\big[\log q_\theta(x)\big]}_{\text{expected NLL}} =
-# \underbrace{H(p)}_{\text{no } \theta \text{ in it}} + \mathrm{KL}(p \,\|\, q_\theta). $$ (start-mle-kl)
+# $$
+# \underbrace{-\,\mathbb{E}_{p}\big[\log q_\theta(x)\big]}_{\text{expected NLL}}
+# = \underbrace{H(p)}_{\text{no } \theta \text{ in it}} + \;\mathrm{KL}(p \,\|\, q_\theta).
+# $$ (start-mle-kl)
 #
 # **Maximum likelihood is minimum KL.** The expected NLL has a floor, the entropy of the data, and what a
 # model stands above it is its divergence from the truth. For fixed $\theta$ the average over $N$ data
@@ -460,15 +474,17 @@ frames(draw_step, list(range(0, 121, 10)), label="training step", start=120, alt
 # done to the ring what the one lump did to the drivers. Is that an accident?
 
 # %% [markdown]
-# ## Derive: the same divergence, backwards
+# ## 5 Derive: the same divergence, backwards
 #
-# $\mathrm{KL}(p\,\|\,q)$ isn't symmetric. Swap the roles, and the average is taken over the *model's*
-# draws:
+# $\mathrm{KL}(p\,\|\,q)$ isn't symmetric. With the data's density $p$ in front it is called the **forward**
+# KL. Swap the roles, and the average is taken over the *model's* draws, the **reverse** KL:
 #
-# $$ \mathrm{KL}(q \,\|\, p) = \mathbb{E}_{x \sim q}\big[\log q(x) - \log p(x)\big] = -H(q) - \mathbb{E}_{x
-# \sim q}\big[\log p(x)\big]. $$ (start-reverse-kl)
+# $$
+# \mathrm{KL}(q \,\|\, p) = \mathbb{E}_{x \sim q}\big[\log q(x) - \log p(x)\big]
+# = -H(q) - \mathbb{E}_{x \sim q}\big[\log p(x)\big].
+# $$ (start-reverse-kl)
 #
-# It too is never negative and zero only at $q = p$, by the same proof. If the model's family contains the
+# It too is never negative, and zero only at $q = p$, by the same proof. If the model's family contains the
 # truth, the two directions want the same. The difference shows when it doesn't. Ask of each what it costs
 # to be wrong at a point $x$. In $\mathrm{KL}(p\,\|\,q)$ the price of $q(x) \approx 0$ where $p(x) > 0$ is
 # without limit, and putting mass where there is no data costs only the mass that is then missing elsewhere:
@@ -479,21 +495,24 @@ frames(draw_step, list(range(0, 121, 10)), label="training step", start=120, alt
 # Make this exact for the case of our single lump. Let $q = \mathcal{N}(m, v)$ and $p$ any density with mean
 # $\mu_p$ and variance $v_p$. The part of $\mathrm{KL}(p\,\|\,q)$ that depends on $q$ is
 #
-# $$ -\mathbb{E}_p[\log q(x)] = \tfrac12 \log(2\pi v) + \frac{v_p + (\mu_p - m)^2}{2v}, $$
-# (start-cross-entropy)
+# $$
+# -\mathbb{E}_p[\log q(x)] = \tfrac12 \log(2\pi v) + \frac{v_p + (\mu_p - m)^2}{2v},
+# $$ (start-cross-entropy)
 #
 # because $\mathbb{E}_p[(x - m)^2] = v_p + (\mu_p - m)^2$, the step we took for {eq}`start-squared-error`.
 # It's smallest over $m$ at $m = \mu_p$; then the derivative by $v$, $\tfrac{1}{2v} - \tfrac{v_p}{2v^2}$,
 # vanishes at $v = v_p$. So
 #
-# $$ \arg\min_{m, v} \mathrm{KL}\big(p \,\|\, \mathcal{N}(m, v)\big) = \big(\mu_p,\; v_p\big). $$
-# (start-moments)
+# $$
+# \arg\min_{m, v} \mathrm{KL}\big(p \,\|\, \mathcal{N}(m, v)\big) = \big(\mu_p,\; v_p\big).
+# $$ (start-moments)
 #
 # **Forward KL matches mean and variance**, wherever they fall: for two modes, the middle. That's the rock
 # again. For reverse KL let $p = \sum_k \pi_k\, p_k$ be a mixture, and let $q$ be one of its components,
 # $q = p_k$. As $p(x) \ge \pi_k\, p_k(x)$ everywhere,
 #
-# $$ \mathrm{KL}(p_k \,\|\, p) = \mathbb{E}_{p_k}\Big[\log \frac{p_k(x)}{p(x)}\Big] \le \log\frac{1}{\pi_k},
+# $$
+# \mathrm{KL}(p_k \,\|\, p) = \mathbb{E}_{p_k}\Big[\log \frac{p_k(x)}{p(x)}\Big] \le \log\frac{1}{\pi_k},
 # $$ (start-choose)
 #
 # however far away the other components are; and with them far away it is an equality. **For reverse KL,
@@ -599,7 +618,7 @@ frames(draw_distance, distances.flatten().tolist(), label="distance", start=5.0,
 # encoder does inside, when it approximates a posterior that can be evaluated but not sampled. Remember
 # which sins each commits: the coverer draws things that never happen, the chooser forgets things that do.
 #
-# ## Meet the library
+# ## 6 Meet the library
 #
 # What we wrote is in `dgm`, with more care for shapes and edges. The mixture's density, the Gaussian's, the
 # divergence on a grid, and the divergence of two Gaussians in closed form must agree with ours. The last
@@ -625,7 +644,7 @@ assert torch.allclose(kl_rows(log_normal(x, m_left, s_left), log_q), closed, ato
 show(kl_on_grid)
 
 # %% [markdown]
-# ## Discriminative and generative
+# ## 7 Discriminative and generative
 #
 # So far the model predicted an action from a start: $p(a \mid s)$, a *conditional* density. Where do the
 # words "discriminative" and "generative" come in? Take a new example. Beetles of two kinds $y \in \{0, 1\}$
@@ -638,16 +657,23 @@ show(kl_on_grid)
 # occur is not its business. A **generative** model is one of the whole: it describes each kind,
 # $p(x \mid y)$, and how frequent it is, $p(y)$. The rest follows by division (Bayes' rule):
 #
-# $$ p(y \mid x) = \frac{p(y)\, p(x \mid y)}{p(x)}, \qquad p(x) = \sum_{y'} p(y')\, p(x \mid y'). $$
-# (start-bayes)
+# $$
+# p(y \mid x) = \frac{p(y)\, p(x \mid y)}{p(x)}, \qquad p(x) = \sum_{y'} p(y')\, p(x \mid y').
+# $$ (start-bayes)
 #
 # *Assume* for the generative model a Gaussian for each kind, $\mathcal{N}(\mu_y, \Sigma)$, with one
 # covariance for both. What does it say of $y$? In the logarithm of the ratio of the two numerators of
-# {eq}`start-bayes` the normalising constants and the terms $x^\top \Sigma^{-1} x$ cancel, and a linear
-# function remains:
+# {eq}`start-bayes` the normalising constants cancel, and so do the terms $-\tfrac12 x^\top \Sigma^{-1} x$.
+# What remains is linear: $(\mu_1 - \mu_0)^\top \Sigma^{-1} x$, and the constants
+# $-\tfrac12 \mu_1^\top \Sigma^{-1} \mu_1 + \tfrac12 \mu_0^\top \Sigma^{-1} \mu_0$, which factor like a
+# difference of squares:
 #
-# $$ \log \frac{p(1 \mid x)}{p(0 \mid x)} = w^\top x + b, \qquad w = \Sigma^{-1}(\mu_1 - \mu_0), \quad b =
-# -\tfrac12 (\mu_1 + \mu_0)^\top \Sigma^{-1} (\mu_1 - \mu_0) + \log\frac{p(1)}{p(0)}. $$ (start-logit)
+# $$
+# \begin{aligned}
+# \log \frac{p(1 \mid x)}{p(0 \mid x)} &= w^\top x + b, \qquad w = \Sigma^{-1}(\mu_1 - \mu_0), \\
+# b &= -\tfrac12 (\mu_1 + \mu_0)^\top \Sigma^{-1} (\mu_1 - \mu_0) + \log\frac{p(1)}{p(0)}.
+# \end{aligned}
+# $$ (start-logit)
 #
 # The discriminative twin *starts* here: assume $p(1 \mid x) = \sigma(w^\top x + b)$ and fit $w, b$ by
 # maximum likelihood of the labels. That is logistic regression. Both can draw the same boundaries. They
@@ -690,7 +716,8 @@ def fit_discriminative(x, y, ridge=0.1, steps=20):  # Newton's method; the ridge
 # accuracy is known: the projection of $x$ on $w$ is Gaussian for either kind, with means $\Delta$ standard
 # deviations apart, $\Delta^2 = (\mu_1 - \mu_0)^\top \Sigma^{-1} (\mu_1 - \mu_0)$, and a threshold halfway
 # is right with probability $\Phi(\Delta/2)$. Both classifiers should come within a percentage point of it:
-# three standard errors of a test on 20,000 beetles are 0.7 of one.
+# three standard errors of a test on 20,000 beetles are 0.7 of one, and the rest is for what 200 beetles
+# leave undetermined.
 
 # %%
 x_train, y_train = beetles(200)
@@ -797,7 +824,7 @@ assert gain.mean() > 3 * gain.std() / 10
 # The gain is over the better of the two others on each data set, and more than three of its standard
 # errors.
 #
-# ## Break it
+# ## 8 Break it
 #
 # **The assumption that pays also costs.** Give kind 1 a second habitat where its beetles grow huge: one in
 # five of them lies round $(7, 2)$. These are on kind 1's own side of the boundary and easy to tell. *Before
@@ -865,7 +892,7 @@ assert (action[window] < 0).float().mean() > 0.99 > lefts["truth"] + 0.1
 # take it. If you want to know what drivers do, or to draw faces and not one average or one favourite face,
 # you need the distribution.
 #
-# ## The map
+# ## 9 The map
 #
 # Our mixture of Gaussians worked because an action is one number. An image is thousands, and a mixture of
 # blobs in a space of thousands of dimensions draws smears. Each family of this course finds another way to
@@ -918,13 +945,13 @@ figure(
 # volume change it knows. A **VAE** lets a random code decide what the dimensions have in common; its
 # likelihood is an integral over all codes, of which one computes a lower bound. A **diffusion** model is
 # trained to undo a little noise and draws by doing so many times. A **GAN** gives up the density
-# altogether: a second network judges the draws, and what is minimised is, in the ideal case, neither of our
-# two KLs but a third divergence between them.
+# altogether: a second network judges the draws, and what that amounts to minimising is neither of our two
+# KLs; the chapter on GANs derives what it is.
 #
 # The map says what follows from each construction. Which family draws best at a given cost is a question
 # for measurements, on the same data and under the same budget.
 #
-# ## Think
+# ## 10 Think
 #
 # 1. A weather service trains a network by squared error to predict tomorrow's rainfall. Half of such days
 #    stay dry, half bring 10 mm. What does it predict, and for what decision is that number right?

@@ -67,7 +67,7 @@ def as_images(x):  # (N, 64) -> (N, 1, 8, 8), whatever a network returned
 
 
 # %% [markdown]
-# ## Write: the door
+# ## 1 Write: the door
 #
 # An **encoder** $f$ maps an image $x \in \mathbb{R}^D$ to a **code** $z = f(x) \in \mathbb{R}^k$, a
 # **decoder** $g$ maps the code to a reconstruction $\hat x = g(z)$. Both are trained together to bring $x$
@@ -139,7 +139,7 @@ errors = [error(x, door(x)).mean().item() for x in (x_train, x_test)]
 print("squared error per image: train {:.2f}, test {:.2f}".format(*errors))
 
 # %% [markdown]
-# ## Derive: what a linear door lets through
+# ## 2 Derive: what a linear door lets through
 #
 # Is an error of that size good? The number alone says nothing. It takes a baseline, and for this one
 # everything can be derived.
@@ -151,8 +151,11 @@ print("squared error per image: train {:.2f}, test {:.2f}".format(*errors))
 # basis of it. The point of a subspace nearest to $x$ is the orthogonal projection $U U^\top x$, so no
 # encoder can do better than $f(x) = U^\top x$ with $g(z) = U z$. By Pythagoras its error is
 #
-# $$ \mathbb{E}\,\lVert x - U U^\top x \rVert^2 = \mathbb{E}\,\lVert x \rVert^2 - \mathbb{E}\,\lVert U^\top x
-# \rVert^2 = \operatorname{tr} C - \operatorname{tr}(U^\top C U). $$ (ae-projection)
+# $$
+# \mathbb{E}\,\lVert x - U U^\top x \rVert^2
+# = \mathbb{E}\,\lVert x \rVert^2 - \mathbb{E}\,\lVert U^\top x \rVert^2
+# = \operatorname{tr} C - \operatorname{tr}(U^\top C U).
+# $$ (ae-projection)
 #
 # Which subspace makes the last term largest? Write $C = \sum_j \lambda_j e_j e_j^\top$. Then
 # $\operatorname{tr}(U^\top C U) = \sum_j \lambda_j c_j$ with $c_j = \lVert U^\top e_j \rVert^2$. Each $c_j$
@@ -160,8 +163,9 @@ print("squared error per image: train {:.2f}, test {:.2f}".format(*errors))
 # to $\lVert U \rVert_F^2 = k$. A sum of weights at most one, $k$ in total, is largest when it gives full
 # weight to the $k$ largest eigenvalues. So
 #
-# $$ \min_{f, g \text{ linear}} \mathbb{E}\,\lVert x - g(f(x)) \rVert^2 = \sum_{j = k+1}^{D} \lambda_j, $$
-# (ae-pca)
+# $$
+# \min_{f, g \text{ linear}} \mathbb{E}\,\lVert x - g(f(x)) \rVert^2 = \sum_{j = k+1}^{D} \lambda_j,
+# $$ (ae-pca)
 #
 # reached when $U$ holds the first $k$ eigenvectors: **the best linear autoencoder is principal component
 # analysis** {cite}`baldi1989`. No linear autoencoder, however trained, gets below this number on its
@@ -198,7 +202,7 @@ print(f"linear autoencoder with k = 8: {linear:.4f}; sum of the other eigenvalue
 assert bound * (1 - 1e-4) < linear < bound * (1 + 1e-3)  # never below, but for float32; and nearly there
 
 # %% [markdown]
-# ## Run: how wide a door?
+# ## 3 Run: how wide a door?
 #
 # Now we can read the number. The same network with doors of several widths, against PCA with as many
 # numbers, on the images that neither has seen.
@@ -264,13 +268,15 @@ figure(
 # plane empty, and there the decoder was never asked anything. We come back to that. First, three ways to
 # ask more of the code than that it be small.
 #
-# ## Sparse: few numbers at a time
+# ## 4 Sparse: few numbers at a time
 #
 # *Derive.* A door need not be narrow to be selective. Let it be wide, $K = 128$ units for 64 pixels, but
 # let each image use few of them: charge for every unit in use,
 #
-# $$ \mathcal{L}_{\text{sparse}} = \mathbb{E}\Big[\lVert x - g(h) \rVert^2 + \lambda \sum_{j=1}^{K}
-# |h_j|\Big], \qquad h = f(x). $$ (ae-sparse)
+# $$
+# \mathcal{L}_{\text{sparse}}
+# = \mathbb{E}\Big[\lVert x - g(h) \rVert^2 + \lambda \sum_{j=1}^{K} |h_j|\Big], \qquad h = f(x).
+# $$ (ae-sparse)
 #
 # Why the absolute value and not the square? Look at one unit. Let $u$ be the value that reconstruction
 # alone would like best, and let missing it cost $(h - u)^2$. For $h > 0$ the derivative of
@@ -278,8 +284,10 @@ figure(
 # $h < 0$ likewise at $u + \lambda/2$, if that is negative; if neither holds, $|u| \le \lambda/2$, the sum
 # falls toward $h = 0$ from both sides. So
 #
-# $$ \arg\min_h \big\{(h - u)^2 + \lambda |h|\big\} = \operatorname{sign}(u) \max\!\big(|u| -
-# \tfrac{\lambda}{2},\, 0\big). $$ (ae-soft-threshold)
+# $$
+# \arg\min_h \big\{(h - u)^2 + \lambda |h|\big\}
+# = \operatorname{sign}(u) \max\!\big(|u| - \tfrac{\lambda}{2},\, 0\big).
+# $$ (ae-soft-threshold)
 #
 # Whatever is worth less than $\lambda/2$ is set to **exactly** zero. The square would give $u/(1+\lambda)$:
 # everything a little smaller, nothing zero.
@@ -341,8 +349,9 @@ assert used[0.0] > used[0.1] > used[0.3] > used[0.6]
 assert ours < theirs  # at the largest penalty
 
 # %% [markdown]
-# With about nine numbers in use, the choice of *which* nine is worth a good part of the error. With many in
-# use the bargain turns: PCA's $n$ directions are then nearly all there are.
+# With about nine numbers in use, the choice of *which* nine is worth a good part of the error (to be fair:
+# which nine is information too, and PCA has none of that). With many in use the bargain turns: PCA's $n$
+# directions are then nearly all there are.
 #
 # The atoms of the sparsest model, those used most: each adds ink in some places and removes it in others,
 # and none is a digit. And the trap, sprung: the same penalty without the unit length.
@@ -370,25 +379,29 @@ assert used["free"] > 1.5 * used["held"]
 # %% [markdown]
 # The free decoder lengthened its atoms, and the penalty bought fewer zeros for the same $\lambda$.
 #
-# ## Denoising: give back what was never shown
+# ## 5 Denoising: give back what was never shown
 #
 # *Derive.* A wide door without any charge learns the identity, and an identity knows nothing about digits.
 # Another way to forbid it {cite}`vincent2008`: show the network a damaged image and ask for the whole one,
 #
-# $$ \mathcal{L}_{\text{denoise}} = \mathbb{E}\,\lVert x - r(\tilde x) \rVert^2, \qquad \tilde x = x + \sigma
-# \varepsilon, \quad \varepsilon \sim \mathcal{N}(0, I). $$ (ae-denoising)
+# $$
+# \mathcal{L}_{\text{denoise}} = \mathbb{E}\,\lVert x - r(\tilde x) \rVert^2, \qquad
+# \tilde x = x + \sigma \varepsilon, \quad \varepsilon \sim \mathcal{N}(0, I).
+# $$ (ae-denoising)
 #
 # What does the best possible $r$ do? This is a regression of $x$ on $\tilde x$ by squared error, and we
-# know from the last chapter ({eq}`start-conditional-mean`) what that asks for:
+# know from [the last chapter](00_start.ipynb) what squared error asks for, the conditional mean:
 #
 # $$ r^\star(\tilde x) = \mathbb{E}[x \mid \tilde x], $$ (ae-denoising-optimal)
 #
 # the average of all clean images that could have become $\tilde x$, each as probable as it is. If there
 # were only our $N$ training images, equally frequent, Bayes' rule would give the weights:
 #
-# $$ \mathbb{E}[x \mid \tilde x] = \sum_{n=1}^{N} w_n\, x_n, \qquad w_n = \frac{\exp\!\big(-\lVert \tilde x -
-# x_n \rVert^2 / 2\sigma^2\big)}{\sum_m \exp\!\big(-\lVert \tilde x - x_m \rVert^2 / 2\sigma^2\big)}. $$
-# (ae-denoising-posterior)
+# $$
+# \mathbb{E}[x \mid \tilde x] = \sum_{n=1}^{N} w_n\, x_n, \qquad
+# w_n = \frac{\exp\!\big(-\lVert \tilde x - x_n \rVert^2 / 2\sigma^2\big)}
+# {\sum_m \exp\!\big(-\lVert \tilde x - x_m \rVert^2 / 2\sigma^2\big)}.
+# $$ (ae-denoising-posterior)
 #
 # This is the denoiser that fits the training set best. It can return nothing but averages of training
 # images; a network that generalises should beat it on new ones.
@@ -398,8 +411,10 @@ assert used["free"] > 1.5 * used["held"]
 # $\tilde x$ multiplies it by $(x - \tilde x)/\sigma^2$:
 #
 # $$
-# \nabla \log p(\tilde x) = \frac{1}{p(\tilde x)} \int p(x)\, \mathcal{N}(\tilde x; x, \sigma^2 I)\, \frac{x -
-# \tilde x}{\sigma^2}\, dx = \frac{\mathbb{E}[x \mid \tilde x] - \tilde x}{\sigma^2},
+# \nabla \log p(\tilde x)
+# = \frac{1}{p(\tilde x)} \int p(x)\, \mathcal{N}(\tilde x; x, \sigma^2 I)\,
+# \frac{x - \tilde x}{\sigma^2}\, dx
+# = \frac{\mathbb{E}[x \mid \tilde x] - \tilde x}{\sigma^2},
 # $$
 #
 # because $p(x)\,\mathcal{N}(\tilde x; x, \sigma^2 I)/p(\tilde x)$ is the posterior $p(x \mid \tilde x)$.
@@ -502,28 +517,34 @@ figure(
 )
 
 # %% [markdown]
-# The network that was trained to copy has learnt to copy, noise included. The plain autoencoder's narrow
-# door keeps some noise out, for lack of room. The training set's optimum draws clear digits, sometimes a
-# training image's and not the one that was asked for. The denoiser, with the same weights to spare as the
-# copier, is the nearest to the truth.
+# The network that was trained to copy has learnt to copy, most of the noise included. The plain
+# autoencoder's narrow door keeps some noise out, for lack of room. The training set's optimum draws clear
+# digits, sometimes a training image's and not the one that was asked for. The denoiser, with the same
+# weights to spare as the copier, is the nearest to the truth.
 #
-# ## Contractive: a code that holds still
+# ## 6 Contractive: a code that holds still
 #
 # *Derive.* Ask now of the *code* that it not move when the image moves a little. For small noise,
 # $f(x + \sigma\varepsilon) \approx f(x) + \sigma J(x)\,\varepsilon$ with the Jacobian
 # $J_{ji} = \partial f_j / \partial x_i$. With $\mathbb{E}[\varepsilon \varepsilon^\top] = I$ the code's
 # squared movement is
 #
-# $$ \mathbb{E}_\varepsilon \lVert f(x + \sigma\varepsilon) - f(x) \rVert^2 = \sigma^2\,
-# \mathbb{E}\big[\varepsilon^\top J^\top J\, \varepsilon\big] + O(\sigma^4) = \sigma^2\, \lVert J(x)
-# \rVert_F^2 + O(\sigma^4), $$ (ae-contractive-noise)
+# $$
+# \begin{aligned}
+# \mathbb{E}_\varepsilon \lVert f(x + \sigma\varepsilon) - f(x) \rVert^2
+# &= \sigma^2\, \mathbb{E}\big[\varepsilon^\top J^\top J\, \varepsilon\big] + O(\sigma^4) \\
+# &= \sigma^2\, \lVert J(x) \rVert_F^2 + O(\sigma^4),
+# \end{aligned}
+# $$ (ae-contractive-noise)
 #
 # since $\mathbb{E}[\varepsilon^\top A\,\varepsilon] = \operatorname{tr} A$ and
 # $\operatorname{tr} J^\top J = \sum_{j,i} J_{ji}^2$ (the terms of third order vanish because odd moments of
 # $\varepsilon$ do). So instead of drawing noise one can charge for the Jacobian itself {cite}`rifai2011`:
 #
-# $$ \mathcal{L}_{\text{contract}} = \mathbb{E}\Big[\lVert x - g(f(x)) \rVert^2 + \lambda\, \lVert J(x)
-# \rVert_F^2\Big]. $$ (ae-contractive)
+# $$
+# \mathcal{L}_{\text{contract}}
+# = \mathbb{E}\Big[\lVert x - g(f(x)) \rVert^2 + \lambda\, \lVert J(x) \rVert_F^2\Big].
+# $$ (ae-contractive)
 #
 # For one layer, $h_j = s(w_j^\top x + b_j)$ with the logistic function $s$, whose derivative is $s(1 - s)$,
 # the Jacobian is $J_{ji} = h_j (1 - h_j) W_{ji}$, and the sum of its squares needs no automatic
@@ -613,6 +634,11 @@ assert strong[1] < 0.6 * plain[1]  # and buys
 assert strong[2] < 0.5 * plain[2]
 assert all(a < b for a, b in zip(strong[:3], decay[:3], strict=True))  # more than weight decay, on all three
 assert strong[3] > 0.2 > 0.05 > decay[3]
+h = tied["jacobian 3"].encode(x_test)
+rate = ((h < 0.05) | (h > 0.95)).float().mean(0)  # (64,): on how many images each unit is saturated
+share = ((rate > 0.05) & (rate < 0.95)).float().mean()
+print(f"units saturated on more than 5 % and on less than 95 % of the images: {share:.0%}")
+assert share > 0.5
 
 # %%
 fig, ax = plt.subplots(figsize=(6, 3))
@@ -632,13 +658,13 @@ figure(
 # %% [markdown]
 # The loudest direction is hardly touched, and the others fall off, the faster the stronger the penalty.
 # Weight decay at a similar error looks different: about a dozen directions at nearly full gain, then
-# silence. The last column says why. Weight decay knows only $W$, which is the same for every image, and can
-# do no better than to drop directions altogether, as PCA would. The Jacobian penalty
-# {eq}`ae-contractive-sigmoid` also sees $h(1-h)$: it is paid less where units saturate, so the network
-# learns to saturate, *image by image*, the units that this image doesn't need. It isn't free: the error is
-# several times that of no penalty, and which strength is right depends on what the code is for.
+# silence. The last column says why. Weight decay knows only $W$, the same for every image, and saturates
+# nothing. The Jacobian penalty {eq}`ae-contractive-sigmoid` also sees $h(1-h)$ and charges nothing where
+# units saturate. So the network has learnt to saturate nearly half of its units, and not always the same
+# ones: most units are saturated on some images and listen on others. It isn't free: the error is several
+# times that of no penalty, and which strength is right depends on what the code is for.
 
-# ## Meet the library
+# ## 7 Meet the library
 #
 # `dgm.vae` has the same pieces. Its `contractive_penalty` works for *any* encoder, by one backward pass per
 # code unit; on a one-layer encoder it must give {eq}`ae-contractive-sigmoid`.
@@ -665,7 +691,7 @@ assert abs(moved.mean() - squared_norm) < 4 * standard_error
 show(contractive_penalty)
 
 # %% [markdown]
-# ## Holes
+# ## 8 Holes
 #
 # Back to the question. The door with 16 numbers rebuilds digits that it has never seen; random codes give
 # smears. Let us measure the smears, in three ways. Is an image as near to some training image as real test
@@ -711,11 +737,12 @@ assert sure[through].mean() > 0.95 > 0.92 > sure[gaussian].mean()
 assert nearest[box].mean() > 1.3 * nearest[real].mean()
 
 # %% [markdown]
-# Reconstructions of the test set are closer to the test set than other real digits are. (In the first row
-# the first number is the distance of the *test* images from the training set: that's where a real new digit
-# lies.) Decoded random codes are several times as far. The decoder is excellent on the codes it was trained
-# on, and those fill next to nothing of the box: a thousand points in sixteen dimensions. Elsewhere its
-# output was never compared with anything. Those are the **holes**.
+# Reconstructions of the test set are closer to it than other real digits are; no wonder, they are meant to
+# be the same images. (In the first row the first number is the distance of the *test* images from the
+# training set: that's where a real new digit lies.) Decoded random codes are several times as far. The
+# decoder is excellent on the codes it was trained on, and those fill next to nothing of the box: a thousand
+# points in sixteen dimensions. Elsewhere its output was never compared with anything. Those are the
+# **holes**.
 #
 # In the plane one can walk through them. The slider moves a code on a straight line from the middle of the
 # sevens to the middle of the zeros. In the left panel the darker the ground, the farther the decoded image
@@ -759,13 +786,13 @@ assert nearest_walk.max() > 1.5 * max(nearest_walk[0], nearest_walk[-1])
 assert verdict.unique().numel() > 2
 
 # %% [markdown]
-# On the way the picture is neither a seven nor a zero, and at the worst point nearly twice as far from any training
-# image as at the ends. The classifier meanwhile names one digit after the other, most of them with
+# On the way the picture is neither a seven nor a zero, and at the worst point nearly twice as far from any
+# training image as at the ends. The classifier meanwhile names one digit after the other, most of them with
 # confidence. It is a discriminative model: like the one that met the odd beetle in the last chapter, it
 # can't say "none of these". Keep that in mind whenever a classifier is asked to judge samples.
 
 # %% [markdown]
-# ## Interpolation
+# ## 9 Interpolation
 #
 # One often reads that a straight line between two codes is a meaningful blend of two images. Is it? Take
 # the 16-number door, two test images, and blend: the pixels (left), and the codes (right).
@@ -821,12 +848,13 @@ assert min(drop.values()) > 0.08
 assert abs(difference.mean()) < 0.05
 
 # %% [markdown]
-# Halfway between two different digits the blended codes look smoother than the double exposure of the
-# pixels. But the classifier is about as unsure of them: the straight line between two codes leaves the data
-# much as the straight line between two images does. There is no reason in {eq}`ae-mse` why it shouldn't.
-# The loss speaks of codes of images, not of points between them.
+# Halfway between two different digits the blended pixels are a double exposure. The blended codes look
+# smoother, but the classifier is about as unsure of them (the difference in the printed line is small
+# against the drop above it): the straight line between two codes leaves the data much as the straight line
+# between two images does. There is no reason in {eq}`ae-mse` why it shouldn't. The loss speaks of codes of
+# images, not of points between them.
 #
-# ## Break it
+# ## 10 Break it
 #
 # If the smears come from a door that is too narrow, widen it. *Before you run the cell:* from 2 to 32
 # numbers the reconstructions get better and better, as we saw. What will random codes do: get better with
@@ -885,7 +913,7 @@ figure(
 # codes together, so that what is drawn is what the decoder knows, and so that the whole is a density $p(x)$
 # with a likelihood?**
 #
-# ## Think
+# ## 11 Think
 #
 # 1. In {eq}`ae-pca` the best $U$ is not unique, and the linear autoencoder found by gradient descent does
 #    not have the eigenvectors as its weights. What has it, and why is the error the same?
