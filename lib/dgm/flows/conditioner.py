@@ -1,0 +1,103 @@
+"""Networks that read the kept part of a coupling layer and write the parameters of the changed part.
+
+All give (B, *shape of the changed part, P) with P numbers per entry. Their last layer starts near zero, so
+that a fresh coupling is close to the identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from dgm.nn import MLP
+
+
+class MLPConditioner(nn.Module):
+    """From kept entries (B, inputs) to parameters (B, outputs, params) by an MLP.
+
+    Args:
+        inputs: number of kept entries.
+        outputs: number of changed entries.
+        params: P, numbers per changed entry.
+        hidden: widths of the hidden layers.
+        activation: a name that `dgm.nn.MLP` knows; "sine" does best in two dimensions.
+        dropout: probability that a hidden unit is dropped in training.
+        start: factor of the last layer's initial weights; 0 makes a fresh coupling the identity.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        params: int,
+        hidden: Sequence[int] = (64, 64),
+        *,
+        activation: str = "relu",
+        dropout: float = 0.0,
+        start: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.outputs, self.params = outputs, params
+        mlp = MLP([inputs, *hidden, params * outputs], activation=activation, dropout=dropout)
+        self.layers = mlp.layers
+        _scale_start(self.layers[-1], start)
+
+    def forward(self, kept: Tensor) -> Tensor:
+        """Map (B, inputs) to (B, outputs, params)."""
+        h = kept
+        for layer in self.layers:
+            # In place: the linear layer below does not need its output again, so autograd does not mind.
+            h = h.relu_() if isinstance(layer, nn.ReLU) else layer(h)
+        # In memory parameter by parameter, so that each of them is contiguous.
+        return h.view(len(h), self.params, self.outputs).transpose(1, 2)  # (B, outputs, P)
+
+
+class ConvConditioner(nn.Module):
+    """From kept channels (B, inputs, H, W) to parameters (B, outputs, H, W, params) by convolutions.
+
+    Three of them, 3x3, 1x1 and 3x3, as in Glow.
+
+    Args:
+        inputs: number of channels read.
+        outputs: number of channels whose parameters are written.
+        params: P, numbers per changed entry.
+        width: hidden channels.
+        dropout: probability that a hidden channel is dropped in training.
+        start: factor of the last layer's initial weights; 0 makes a fresh coupling the identity.
+
+    Source: Kingma & Dhariwal 2018, section 4 (their hidden layers also have ActNorm).
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        params: int,
+        width: int = 64,
+        *,
+        dropout: float = 0.0,
+        start: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.outputs, self.params = outputs, params
+        layers: list[nn.Module] = [nn.Conv2d(inputs, width, 3, padding=1), nn.ReLU()]
+        layers += [nn.Conv2d(width, width, 1), nn.ReLU()]
+        if dropout:
+            layers.append(nn.Dropout2d(dropout))
+        layers.append(nn.Conv2d(width, params * outputs, 3, padding=1))
+        self.layers = nn.Sequential(*layers)
+        _scale_start(layers[-1], start)
+
+    def forward(self, kept: Tensor) -> Tensor:
+        """Map (B, inputs, H, W) to (B, outputs, H, W, params)."""
+        h = self.layers(kept)  # (B, P outputs, H, W)
+        return h.unflatten(1, (self.params, self.outputs)).movedim(1, -1)  # (B, outputs, H, W, P)
+
+
+@torch.no_grad()
+def _scale_start(layer: nn.Module, factor: float) -> None:
+    """Multiply a layer's initial weights and biases."""
+    for parameter in layer.parameters():
+        parameter.mul_(factor)
