@@ -141,7 +141,7 @@ class StandardNormal(nn.Module):
     def sample(self, n: int, generator: torch.Generator | None = None, temperature: float = 1.0) -> Tensor:
         """Draw n points with standard deviation `temperature`: (n, *shape)."""
         eps = torch.randn(n, *self.shape, generator=generator, dtype=self.like.dtype, device=self.like.device)
-        return temperature * eps
+        return eps if temperature == 1 else temperature * eps
 
 
 class UnitCube(nn.Module):

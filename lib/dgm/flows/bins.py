@@ -74,11 +74,11 @@ class PiecewiseLinear:
         self.bins = self.params = bins
 
     def forward(self, x: Tensor, params: Tensor) -> Mapped:
-        return piecewise_linear(x, params)
+        return piecewise_linear(x, params.movedim(1, -1))
 
     def inverse(self, z: Tensor, params: Tensor) -> Mapped:
         """Apply the quantile function."""
-        return piecewise_linear_inverse(z, params)
+        return piecewise_linear_inverse(z, params.movedim(1, -1))
 
 
 def bin_flow(

@@ -1,6 +1,6 @@
 """Networks that read the kept part of a coupling layer and write the parameters of the changed part.
 
-All give (B, *shape of the changed part, P) with P numbers per entry. Their last layer starts near zero, so
+All give (B, P, *shape of the changed part), P numbers per entry. Their last layer starts near zero, so
 that a fresh coupling is close to the identity.
 """
 
@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm.nn import MLP
 
 
 class MLPConditioner(nn.Module):
-    """From kept entries (B, inputs) to parameters (B, outputs, params) by an MLP.
+    """From kept entries (B, inputs) to parameters (B, params, outputs) by an MLP.
 
     Args:
         inputs: number of kept entries.
@@ -45,17 +46,20 @@ class MLPConditioner(nn.Module):
         _scale_start(self.layers[-1], start)
 
     def forward(self, kept: Tensor) -> Tensor:
-        """Map (B, inputs) to (B, outputs, params)."""
+        """Map (B, inputs) to (B, params, outputs)."""
         h = kept
         for layer in self.layers:
-            # In place: the linear layer below does not need its output again, so autograd does not mind.
-            h = h.relu_() if isinstance(layer, nn.ReLU) else layer(h)
-        # In memory parameter by parameter, so that each of them is contiguous.
-        return h.view(len(h), self.params, self.outputs).transpose(1, 2)  # (B, outputs, P)
+            if isinstance(layer, nn.Linear):
+                h = F.linear(h, layer.weight, layer.bias)  # without the cost of a module's call
+            elif isinstance(layer, nn.ReLU):
+                h = h.relu_()  # the linear layer below does not need its output, so autograd does not mind
+            else:
+                h = layer(h)
+        return h.view(len(h), self.params, self.outputs)  # (B, P, outputs)
 
 
 class ConvConditioner(nn.Module):
-    """From kept channels (B, inputs, H, W) to parameters (B, outputs, H, W, params) by convolutions.
+    """From kept channels (B, inputs, H, W) to parameters (B, params, outputs, H, W) by convolutions.
 
     Three of them, 3x3, 1x1 and 3x3, as in Glow.
 
@@ -91,9 +95,9 @@ class ConvConditioner(nn.Module):
         _scale_start(layers[-1], start)
 
     def forward(self, kept: Tensor) -> Tensor:
-        """Map (B, inputs, H, W) to (B, outputs, H, W, params)."""
+        """Map (B, inputs, H, W) to (B, params, outputs, H, W)."""
         h = self.layers(kept)  # (B, P outputs, H, W)
-        return h.unflatten(1, (self.params, self.outputs)).movedim(1, -1)  # (B, outputs, H, W, P)
+        return h.unflatten(1, (self.params, self.outputs))  # (B, P, outputs, H, W)
 
 
 @torch.no_grad()

@@ -52,7 +52,7 @@ class VariationalNoise(nn.Module):
     the bound.
 
     Args:
-        conditioner: from levels scaled to [-1, 1] (B, ...) to mu and s: (B, ..., 2), such as
+        conditioner: from levels scaled to [-1, 1] (B, ...) to mu and s: (B, 2, ...), such as
             `ConvConditioner(1, 1, 2)`.
         levels: L of the grey levels.
 
@@ -66,7 +66,7 @@ class VariationalNoise(nn.Module):
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Draw u in [0, 1), the shape of x (B, ...), and log q(u | x): (B,) nats."""
         dtype = next(self.conditioner.parameters()).dtype
-        mu, s = self.conditioner(2 * x.to(dtype) / (self.levels - 1) - 1).unbind(-1)
+        mu, s = self.conditioner(2 * x.to(dtype) / (self.levels - 1) - 1).unbind(1)
         eps = torch.randn(x.shape, generator=generator, dtype=dtype, device=x.device)
         a = mu + s.exp() * eps
         # du/deps = e^s u (1 - u)

@@ -123,8 +123,8 @@ class RationalQuadratic:
         self.params = 3 * bins - 1
 
     def knots(self, params: Tensor) -> Knots:
-        """Read the knots off a network's output (..., 3 K - 1)."""
-        widths, heights, slopes = params.split([self.bins, self.bins, self.bins - 1], dim=-1)
+        """Read the knots off a network's output (B, 3 K - 1, ...)."""
+        widths, heights, slopes = params.movedim(1, -1).split([self.bins, self.bins, self.bins - 1], dim=-1)
         return spline_knots(widths, heights, slopes, self.bound)
 
     def forward(self, x: Tensor, params: Tensor) -> Mapped:
