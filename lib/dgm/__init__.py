@@ -2,11 +2,13 @@
 
 Floors; a module imports from its own floor's package or from below, never from above, and no family another:
 
-1. `dgm.tensor` small tensor operations; `dgm.nn` parts of networks; `dgm.prob` densities and divergences;
-   `dgm.checkpoint` and `dgm.bar`, which training stands on
-2. the families, such as `dgm.vae`; `dgm.data` what they learn from; `dgm.train` the one loop that trains them
+1. `dgm.tensor` small tensor operations; `dgm.nn` parts of networks; `dgm.prob` densities and divergences
+2. the families, such as `dgm.vae`; `dgm.data` what they learn from; `dgm.train` the one loop that trains
+   them, with its `dgm.checkpoint` and `dgm.bar`; none of these rooms imports another
 3. `dgm.metrics` what measures them
 
 Conventions: shapes are (B, ...); losses and log-densities return (B,) in nats; randomness comes from a
-`generator` argument; images lie in [-1, 1] outside `dgm.data`; device and dtype follow the input.
+`generator` argument; images lie in [-1, 1], or are whole grey levels 0 .. L - 1 where a likelihood counts
+them (then the model scales them itself); device and dtype follow the input. `import dgm` alone imports no
+room of it.
 """

@@ -84,7 +84,9 @@ def fit(
     arguments and freshly built (or the very same) objects, and it goes on from the last checkpoint. Weights
     and history end bit-identical to those of a run that was never stopped, as long as all that changes from
     step to step is in `state`, in `batches` or in torch's global generators. With the checkpoint of a
-    finished run `fit` returns at once.
+    finished run `fit` returns at once. Two runs are told apart by the names, types and shapes in `state`: an
+    edited `step`, other data of the same length or another learning rate is not noticed (the optimiser comes
+    back with the old rate), so give a changed run another path.
 
     Args:
         step: does the forward pass, the backward pass and the optimiser's step on one batch; returns scalars

@@ -288,7 +288,7 @@ def test_bounds_refuse_the_wrong_shapes():
 # Gradient estimators
 
 
-def test_leave_one_out_baseline_is_the_mean_of_the_others_and_reduces_the_variance():
+def test_baseline_of_the_other_draws_reduces_the_variance():
     value = randn(5, 3)
     expected = torch.stack([value[[j for j in range(5) if j != i]].mean(0) for i in range(5)])
     torch.testing.assert_close(leave_one_out_baseline(value), expected)
@@ -328,6 +328,8 @@ def test_baseline_gets_no_gradient_and_f_needs_none():
 def test_estimators_refuse_the_wrong_shapes():
     with pytest.raises(ValueError, match=r"log_q must have the shape of value, \(4,\), got \(4, 1\)"):
         score_function_surrogate(torch.zeros(4), torch.zeros(4, 1))
+    with pytest.raises(ValueError, match=r"baseline must broadcast to .* \(4,\), got \(4, 1\)"):
+        score_function_surrogate(torch.zeros(4), torch.zeros(4), torch.zeros(4, 1))
     with pytest.raises(ValueError, match=r"must both have shape \(D,\), got \(2, 1\) and \(2, 1\)"):
         pathwise_gradients(lambda z: z[:, 0], torch.zeros(2, 1), torch.zeros(2, 1), samples=3)
 

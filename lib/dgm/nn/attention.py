@@ -54,6 +54,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Te
         ValueError: shapes that do not fit, or a mask that is not boolean.
 
     Source: Vaswani et al. 2017, eq. (1).
+    Test: tests/unit/test_nn.py::test_attention_is_torchs
     """
     if k.shape[-2] != v.shape[-2]:
         raise ValueError(

@@ -30,6 +30,7 @@ def sinusoidal(t: Tensor, dim: int, max_period: float = 10_000.0) -> Tensor:
         ValueError: `t` is not of shape (B,), or `dim` is not even and positive.
 
     Source: Vaswani et al. 2017, section 3.5.
+    Test: tests/unit/test_nn.py::test_sinusoidal_entry_by_entry
     """
     if t.ndim != 1:
         remedy = "use t[:, 0]" if t.ndim == 2 and t.shape[1] == 1 else "use t.reshape(-1)"

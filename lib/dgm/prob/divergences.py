@@ -17,6 +17,7 @@ def entropy(log_p: Tensor) -> Tensor:
 
     Source: Cover & Thomas 2006, section 2.1.
     Equation: start-mle-kl
+    Test: tests/unit/test_prob.py::test_entropy_and_kl_match_scipy
     """
     return -_sum_p_log_ratio(log_p, log_p)
 
@@ -35,6 +36,7 @@ def kl_categorical(log_p: Tensor, log_q: Tensor) -> Tensor:
 
     Source: Cover & Thomas 2006, section 2.3.
     Equation: start-kl
+    Test: tests/equations/test_start.py::test_kl_by_grid_by_closed_form_and_for_categories
     """
     return _sum_p_log_ratio(log_p, log_p - log_q)
 
@@ -58,6 +60,7 @@ def kl_on_grid(log_p: Tensor, log_q: Tensor, cell: float) -> Tensor:
 
     Source: Cover & Thomas 2006, section 8.5.
     Equation: start-kl, start-reverse-kl
+    Test: tests/equations/test_start.py::test_kl_by_grid_by_closed_form_and_for_categories
     """
     if log_p.shape != log_q.shape:
         raise ValueError(

@@ -20,7 +20,7 @@ def _check_fits(name: str, value: Tensor, shape: torch.Size, like: str) -> None:
     fits = value.ndim == len(shape) and all(v in (1, s) for v, s in zip(value.shape, shape, strict=True))
     if not fits:
         raise ValueError(
-            f"{name} must have the shape of {like}, {tuple(shape)} (1 where it is shared), or be a scalar, "
+            f"{name} must have the shape of {like}, {tuple(shape)} (1 where it is shared), or be 0-d, "
             f"got {tuple(value.shape)}; flatten extra sample axes into the batch, "
             f"or add the missing axes: {name}[None]"
         )
@@ -34,8 +34,8 @@ def gaussian_log_prob(x: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
 
     Args:
         x: (B, ...) points.
-        mu: mean, the shape of `x` (or 1 along axes where it is shared, or a scalar).
-        logvar: log sigma^2, likewise; a scalar for one fixed variance.
+        mu: mean, the shape of `x` (or 1 along axes where it is shared, or a 0-d tensor).
+        logvar: log sigma^2, likewise; a 0-d tensor, such as `torch.tensor(0.0)`, for one fixed variance.
 
     Returns:
         (B,) nats per batch entry (per unit volume of x, so its value depends on the units of x).
@@ -65,6 +65,7 @@ def standard_normal_log_prob(z: Tensor) -> Tensor:
         (B,) nats.
 
     Source: Bishop 2006, section 2.3.
+    Test: tests/unit/test_prob.py::test_standard_normal_matches_torch
     """
     return sum_except_batch(-0.5 * (LOG_2PI + z.square()))  # (B,)
 
@@ -148,7 +149,7 @@ def kl_gaussians(mu_q: Tensor, logvar_q: Tensor, mu_p: Tensor, logvar_p: Tensor)
     Args:
         mu_q: (B, D) means of q, the distribution the expectation is taken under.
         logvar_q: (B, D) log-variances of q.
-        mu_p: (B, D) means of p (or 1 along shared axes, or a scalar).
+        mu_p: (B, D) means of p (or 1 along shared axes, or a 0-d tensor).
         logvar_p: (B, D) log-variances of p, likewise.
 
     Returns:

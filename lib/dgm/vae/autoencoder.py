@@ -25,6 +25,7 @@ def squared_error(x: Tensor, x_hat: Tensor) -> Tensor:
 
     Source: Hinton & Salakhutdinov 2006.
     Equation: ae-mse
+    Test: tests/equations/test_autoencoder.py::test_squared_error_is_the_squared_euclidean_distance
     """
     if x.shape != x_hat.shape:
         raise ValueError(f"x_hat must have the shape of x, {tuple(x.shape)}, got {tuple(x_hat.shape)}")
@@ -44,6 +45,7 @@ def sparse_penalty(codes: Tensor) -> Tensor:
 
     Source: Goodfellow, Bengio & Courville 2016, section 14.2.1.
     Equation: ae-sparse
+    Test: tests/equations/test_autoencoder.py::test_sparse_penalty_is_the_l1_norm
     """
     return sum_except_batch(codes.abs())
 
@@ -70,6 +72,7 @@ def corrupt(
 
     Source: Vincent et al. 2010.
     Equation: ae-denoising
+    Test: tests/equations/test_autoencoder.py::test_corruption_adds_noise_of_the_stated_deviation
     """
     if kind == "gaussian":
         if amount < 0:
@@ -102,6 +105,7 @@ def contractive_penalty(encoder: Callable[[Tensor], Tensor], x: Tensor) -> Tenso
 
     Source: Rifai et al. 2011.
     Equation: ae-contractive
+    Test: tests/equations/test_autoencoder.py::test_contractive_penalty_is_the_sum_of_squared_derivatives
     """
     x, codes = _codes_with_graph(encoder, x)  # (B, ...), (B, K)
     batch, width = codes.shape
@@ -138,6 +142,7 @@ def contractive_penalty_estimate(
 
     Source: Hutchinson 1990.
     Equation: ae-contractive
+    Test: tests/unit/test_vae.py::test_estimated_contractive_penalty_is_unbiased
     """
     if probes < 1:
         raise ValueError(f"probes must be at least 1, got {probes}")
@@ -165,6 +170,7 @@ def sigmoid_contractive_penalty(weight: Tensor, codes: Tensor) -> Tensor:
 
     Source: Rifai et al. 2011.
     Equation: ae-contractive-sigmoid
+    Test: tests/equations/test_autoencoder.py::test_closed_form_of_the_sigmoid_layer_is_the_jacobian_norm
     """
     if weight.ndim != 2 or codes.ndim != 2 or weight.shape[0] != codes.shape[1]:
         raise ValueError(

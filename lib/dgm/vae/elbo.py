@@ -5,6 +5,7 @@ q(z|x) has the log-weight log w = log p(x|z) + log p(z) - log q(z|x). The mean o
 of w is p(x).
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -141,4 +142,4 @@ def importance_log_prob(draw_log_w: Callable[[int], Tensor], *, samples: int, ch
         part = torch.logsumexp(log_w, dim=0)  # (B,)
         total = part if total is None else torch.logaddexp(total, part)
     assert total is not None
-    return total - torch.log(torch.tensor(float(samples), dtype=total.dtype, device=total.device))
+    return total - math.log(samples)

@@ -30,13 +30,13 @@ def score_function_surrogate(value: Tensor, log_q: Tensor, baseline: Tensor | fl
         value: (B,) f(z), or (K, B) for K draws.
         log_q: the same shape, nats, log q(z) at z **detached** (`z.detach()`): the gradient must reach the
             parameters through the density, not through the draw.
-        baseline: b, broadcast against `value`; no gradient flows into it.
+        baseline: b, broadcast to the shape of `value`; no gradient flows into it.
 
     Returns:
         the shape of `value`; average it and call backward.
 
     Raises:
-        ValueError: if `value` and `log_q` differ in shape.
+        ValueError: if `value` and `log_q` differ in shape, or the baseline would broadcast them to another.
 
     Source: Williams 1992; Mnih & Gregor 2014.
     Equation: vae-score-function
@@ -48,6 +48,11 @@ def score_function_surrogate(value: Tensor, log_q: Tensor, baseline: Tensor | fl
             "both hold one number per draw"
         )
     advantage = (value - baseline).detach()
+    if advantage.shape != value.shape:
+        raise ValueError(
+            f"baseline must broadcast to the shape of value, {tuple(value.shape)}, got "
+            f"{tuple(torch.as_tensor(baseline).shape)}; give one number, or one per draw"
+        )
     return value + advantage * (log_q - log_q.detach())  # the bracket is 0 but its gradient is not
 
 
@@ -66,6 +71,7 @@ def leave_one_out_baseline(value: Tensor) -> Tensor:
         ValueError: with fewer than two draws.
 
     Source: Mnih & Rezende 2016.
+    Test: tests/unit/test_vae.py::test_baseline_of_the_other_draws_reduces_the_variance
     """
     count = value.shape[0]
     if count < 2:

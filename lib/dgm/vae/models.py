@@ -143,7 +143,7 @@ class VAE(nn.Module):
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """mu and logvar of q(z|x), each (B, D)."""
-        if x.shape[1:] != self.config.shape:
+        if x.shape[1:] != torch.Size(self.config.shape):
             raise ValueError(f"x must have shape (B, *{self.config.shape}), got {tuple(x.shape)}")
         x = x.to(next(self.parameters()).dtype)
         if self.config.levels:

@@ -77,7 +77,8 @@ def active_units(mu: Tensor, threshold: float = 0.01) -> Tensor:
     Raises:
         ValueError: if `mu` is not (N, D) with at least two rows.
 
-    Source: Burda, Grosse & Salakhutdinov 2016, section 5.
+    Source: Burda, Grosse & Salakhutdinov 2016, section 5.2.
+    Test: tests/unit/test_vae.py::test_active_units_counts_latents_whose_mean_moves
     """
     if mu.ndim != 2 or mu.shape[0] < 2:
         raise ValueError(f"mu must have shape (N, D) with N at least 2, got {tuple(mu.shape)}")
