@@ -84,6 +84,9 @@ def digits_features() -> DigitsClassifier:
     `python -m dgm.metrics.train_digits_classifier`, from the training split alone;
     `digits_classifier_metadata()` says how good it is.
 
+    Returns:
+        The `DigitsClassifier`.
+
     Raises:
         FileNotFoundError: if the file is missing.
     """
@@ -94,7 +97,11 @@ def digits_features() -> DigitsClassifier:
 
 
 def digits_classifier_metadata() -> dict[str, Any]:
-    """How the shipped classifier was made: command, seed, steps, accuracies (fractions of 1)."""
+    """How the shipped classifier was made: command, seed, steps, accuracies (fractions of 1).
+
+    Returns:
+        Name to value.
+    """
     return _read()[1]
 
 

@@ -46,7 +46,14 @@ class VAEConfig:
 
 
 class Encoder(nn.Module):
-    """q(z|x) = N(mu(x), diag sigma(x)^2): an MLP from x to the two parameters."""
+    """q(z|x) = N(mu(x), diag sigma(x)^2): an MLP from x to the two parameters.
+
+    Args:
+        dims: number of entries of one x.
+        hidden: widths of the hidden layers.
+        latents: D, the width of z.
+        dropout: probability that a hidden unit is dropped in training.
+    """
 
     def __init__(self, dims: int, hidden: tuple[int, ...], latents: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -59,7 +66,15 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The parameters of p(x|z): an MLP from z to `params` numbers per entry of x."""
+    """The parameters of p(x|z): an MLP from z to `params` numbers per entry of x.
+
+    Args:
+        latents: D, the width of z.
+        hidden: widths of the hidden layers.
+        shape: of one x.
+        params: P, numbers per entry of x (`Observation.params`).
+        dropout: probability that a hidden unit is dropped in training.
+    """
 
     def __init__(
         self, latents: int, hidden: tuple[int, ...], shape: tuple[int, ...], params: int, dropout: float = 0.0
@@ -127,6 +142,9 @@ class VAE(nn.Module):
 
     `x` is always the data as it is: integer grey levels (B, *shape) where `config.levels` is given, which the
     model scales to [-1, 1] for its encoder, or floats where it is 0.
+
+    Args:
+        config: what it is made of.
     """
 
     def __init__(self, config: VAEConfig) -> None:

@@ -48,7 +48,14 @@ _INDEX = {word: number for number, word in enumerate(VOCABULARY)}
 
 
 def describe(factors: Tensor) -> list[str]:
-    """Return a caption for each row of one object's factors (N, 6); UNSAID factors are left out."""
+    """Return a caption for each row of one object's factors (N, 6); UNSAID factors are left out.
+
+    Args:
+        factors: int64 (N, 6), columns as in FIELDS; -1 (UNSAID) where the caption is to be silent.
+
+    Returns:
+        N sentences.
+    """
     captions = []
     for shape, colour, size, row, column, background in factors.tolist():
         words = [_object(shape, colour, size)]
@@ -59,7 +66,14 @@ def describe(factors: Tensor) -> list[str]:
 
 
 def describe_scenes(factors: Tensor) -> list[str]:
-    """Return a caption for each row of two objects' factors (N, 6)."""
+    """Return a caption for each row of two objects' factors (N, 6).
+
+    Args:
+        factors: int64 (N, 6), columns as in SCENE_FIELDS.
+
+    Returns:
+        N sentences.
+    """
     return [
         _sentence([_object(shape, colour), RELATIONS[relation], _object(shape2, colour2)], background)
         for shape, colour, relation, shape2, colour2, background in factors.tolist()
@@ -67,7 +81,14 @@ def describe_scenes(factors: Tensor) -> list[str]:
 
 
 def describe_clips(factors: Tensor) -> list[str]:
-    """Return a caption for each row of a clip's factors (N, 4)."""
+    """Return a caption for each row of a clip's factors (N, 4).
+
+    Args:
+        factors: int64 (N, 4), columns as in CLIP_FIELDS.
+
+    Returns:
+        N sentences.
+    """
     return [
         _sentence([_object(shape, colour), MOTIONS[motion]], background)
         for shape, colour, motion, background in factors.tolist()
@@ -77,6 +98,12 @@ def describe_clips(factors: Tensor) -> list[str]:
 def parse(captions: Iterable[str]) -> Tensor:
     """Return the factors (N, 6) that captions of one object state, UNSAID where they are silent.
 
+    Args:
+        captions: N sentences as ``describe`` writes them.
+
+    Returns:
+        int64 (N, 6), columns as in FIELDS.
+
     Raises:
         ValueError: If a caption is not of this kind.
     """
@@ -85,13 +112,27 @@ def parse(captions: Iterable[str]) -> Tensor:
 
 
 def parse_scenes(captions: Iterable[str]) -> Tensor:
-    """Return the factors (N, 6) that captions of two objects state; errors as in ``parse``."""
+    """Return the factors (N, 6) that captions of two objects state; errors as in ``parse``.
+
+    Args:
+        captions: N sentences as ``describe_scenes`` writes them.
+
+    Returns:
+        int64 (N, 6), columns as in SCENE_FIELDS.
+    """
     names = (SHAPES, COLOURS, RELATIONS, SHAPES, COLOURS, BACKGROUNDS)
     return _parse(captions, _TWO, names, "a red circle left of a blue star by day")
 
 
 def parse_clips(captions: Iterable[str]) -> Tensor:
-    """Return the factors (N, 4) that captions of clips state; errors as in ``parse``."""
+    """Return the factors (N, 4) that captions of clips state; errors as in ``parse``.
+
+    Args:
+        captions: N sentences as ``describe_clips`` writes them.
+
+    Returns:
+        int64 (N, 4), columns as in CLIP_FIELDS.
+    """
     return _parse(captions, _CLIP, (SHAPES, COLOURS, MOTIONS, BACKGROUNDS), "a red circle moves left by day")
 
 
@@ -120,7 +161,14 @@ def tokenise(captions: Iterable[str]) -> Tensor:
 
 
 def detokenise(tokens: Tensor) -> list[str]:
-    """Return the captions that the tokens (N, any length) spell; PAD is left out."""
+    """Return the captions that the tokens (N, any length) spell; PAD is left out.
+
+    Args:
+        tokens: int64 (N, any length), indices into VOCABULARY.
+
+    Returns:
+        N captions.
+    """
     return [" ".join(VOCABULARY[token] for token in row if token != PAD) for row in tokens.tolist()]
 
 

@@ -27,7 +27,15 @@ CHANGES = ((-1, 0, 0), (1, 0, 0), (0, -1, 0), (0, 1, 0), (0, 0, 0), (0, 0, 1), (
 
 
 def sample_clip_jitter(n: int, generator: torch.Generator | None = None) -> Tensor:
-    """Draw n jitters (n, 2), uniform on [-1, 1]: of x and y, the same in all frames of a clip."""
+    """Draw n jitters (n, 2), uniform on [-1, 1]: of x and y, the same in all frames of a clip.
+
+    Args:
+        n: Number of clips.
+        generator: Source of randomness.
+
+    Returns:
+        (n, 2), on the device of the generator.
+    """
     device = torch.device("cpu") if generator is None else generator.device
     return 2 * torch.rand(n, 2, generator=generator, device=device) - 1
 
@@ -62,6 +70,12 @@ def clips(
     n: int, size: int = 16, generator: torch.Generator | None = None, *, held_out: HeldOut = "exclude"
 ) -> ShapeSet:
     """Draw n captioned clips; arguments as for ``shapes``.
+
+    Args:
+        n: Number of clips.
+        size: Pixels along each side, at least 16.
+        generator: Source of randomness.
+        held_out: What to do with the held-out pairs; see ``sample_factors``.
 
     Returns:
         ShapeSet with x (n, 8, 3, size, size).

@@ -63,23 +63,43 @@ class ShapeSet:
 
 
 def all_factors() -> Tensor:
-    """Return every combination of one object's factors (1296, 6)."""
+    """Return every combination of one object's factors (1296, 6).
+
+    Returns:
+        int64 (1296, 6), columns as in FIELDS.
+    """
     return _product(COUNTS)
 
 
 def all_scene_factors() -> Tensor:
-    """Return every combination of two objects' factors (8640, 6); the two colours differ."""
+    """Return every combination of two objects' factors (8640, 6); the two colours differ.
+
+    Returns:
+        int64 (8640, 6), columns as in SCENE_FIELDS.
+    """
     rows = _product(SCENE_COUNTS)
     return rows[rows[:, 1] != rows[:, 4]]
 
 
 def all_clip_factors() -> Tensor:
-    """Return every combination of a clip's factors (504, 4)."""
+    """Return every combination of a clip's factors (504, 4).
+
+    Returns:
+        int64 (504, 4), columns as in CLIP_FIELDS.
+    """
     return _product(CLIP_COUNTS)
 
 
 def is_held_out(shape: Tensor, colour: Tensor) -> Tensor:
-    """Return where a shape has the colour of its own number (6 of 36 pairs): no model is trained on these."""
+    """Return where a shape has the colour of its own number (6 of 36 pairs): no model is trained on these.
+
+    Args:
+        shape: int64 (N,), indices into SHAPES.
+        colour: int64 (N,), indices into COLOURS.
+
+    Returns:
+        bool (N,).
+    """
     return shape == colour
 
 
@@ -110,6 +130,14 @@ def sample_scene_factors(
     """Draw n rows of two objects' factors (n, 6); as ``sample_factors``.
 
     "exclude": neither object is of a held-out pair; "only": at least one is.
+
+    Args:
+        n: Number of rows.
+        generator: Source of randomness.
+        held_out: As above.
+
+    Returns:
+        int64 (n, 6), columns as in SCENE_FIELDS.
     """
     rows = all_scene_factors()
     held = is_held_out(rows[:, 0], rows[:, 1]) | is_held_out(rows[:, 3], rows[:, 4])
@@ -119,7 +147,16 @@ def sample_scene_factors(
 def sample_clip_factors(
     n: int, generator: torch.Generator | None = None, *, held_out: HeldOut = "exclude"
 ) -> Tensor:
-    """Draw n rows of a clip's factors (n, 4); as ``sample_factors``."""
+    """Draw n rows of a clip's factors (n, 4); as ``sample_factors``.
+
+    Args:
+        n: Number of rows.
+        generator: Source of randomness.
+        held_out: What to do with the held-out pairs; see ``sample_factors``.
+
+    Returns:
+        int64 (n, 4), columns as in CLIP_FIELDS.
+    """
     rows = all_clip_factors()
     return _draw(rows, is_held_out(rows[:, 0], rows[:, 1]), n, generator, held_out)
 
@@ -128,6 +165,12 @@ def canonical_scenes(factors: Tensor) -> Tensor:
     """Return the same scenes (N, 6) told with "left of" and "above" only.
 
     "A right of B" and "B left of A" are one picture; compare canonical rows to compare pictures.
+
+    Args:
+        factors: int64 (N, 6), columns as in SCENE_FIELDS.
+
+    Returns:
+        int64 (N, 6), a new tensor.
     """
     swapped = factors[:, [3, 4, 2, 0, 1, 5]]
     swapped[:, 2] -= 1  # right of -> left of, below -> above
@@ -139,6 +182,14 @@ def forget(factors: Tensor, rate: float, generator: torch.Generator | None = Non
 
     ``describe`` makes short captions of such rows: "a red circle by day". Row and column are forgotten
     together.
+
+    Args:
+        factors: int64 (N, 6), columns as in FIELDS.
+        rate: Probability of each to be left unsaid, in [0, 1].
+        generator: Source of randomness.
+
+    Returns:
+        int64 (N, 6), a new tensor.
     """
     draws = torch.rand(len(factors), 3, generator=generator, device=factors.device)
     size, place, background = (draws < rate).unbind(dim=1)

@@ -15,7 +15,15 @@ RADIUS_JITTER = 0.06  # as a fraction of the radius
 
 
 def sample_jitter(n: int, generator: torch.Generator | None = None) -> Tensor:
-    """Draw n jitters (n, 3), uniform on [-1, 1]: of x, y and radius, in units of the largest jitter."""
+    """Draw n jitters (n, 3), uniform on [-1, 1]: of x, y and radius, in units of the largest jitter.
+
+    Args:
+        n: Number of pictures.
+        generator: Source of randomness.
+
+    Returns:
+        (n, 3), on the device of the generator.
+    """
     device = torch.device("cpu") if generator is None else generator.device
     return 2 * torch.rand(n, 3, generator=generator, device=device) - 1
 
