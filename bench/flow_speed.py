@@ -1,0 +1,151 @@
+"""How fast RealNVP runs beside zuko's and normflows': `python bench/flow_speed.py`.
+
+The same architecture in all three: 8 affine couplings on alternating halves, conditioners of two hidden
+layers of 64 ReLUs, base N(0, I), float32, one thread; parameter counts agree within 5 %. The figure of a cell
+is the time of the better of the two divided by dgm's: at least 1.2 in every cell. Rounds alternate
+between the libraries, and each time is the median over the rounds, so what else runs on the machine weighs on
+all three alike. One minute on an idle core.
+
+zuko and normflows are needed by this script only: `uv pip install -r bench/requirements.lock`.
+"""
+
+import argparse
+import statistics
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from common import CpuClock, Figure, finish, parse_options, table
+from dgm.flows import FlowModel, RealNVP, StandardNormal
+from dgm.nn import seeded
+from torch import Tensor, nn
+
+LAYERS, HIDDEN = 8, (64, 64)
+SIZES = ((2, 2048), (64, 512))  # dimensions, batch
+ROUNDS = 25
+ROUND_SECONDS = 0.03  # at least, of one library in one round
+PEERS = ("zuko", "normflows")
+
+
+class Contestant:
+    """One library's model under one interface.
+
+    Args:
+        model: what holds the parameters.
+        log_prob: from points (B, D) to (B,).
+        sample: from a number n to points (n, D).
+    """
+
+    def __init__(
+        self, model: nn.Module, log_prob: Callable[[Tensor], Tensor], sample: Callable[[int], Tensor]
+    ) -> None:
+        self.model, self.log_prob, self.sample = model, log_prob, sample
+
+    @property
+    def parameters(self) -> int:
+        """How many trained numbers."""
+        return sum(p.numel() for p in self.model.parameters())
+
+    def forward_backward(self, x: Tensor) -> None:
+        """One training step without the optimiser's part."""
+        self.model.zero_grad()
+        (-self.log_prob(x).mean()).backward()
+
+
+def build(dims: int) -> dict[str, Contestant]:
+    """The three models, ours first."""
+    import normflows
+    import zuko
+
+    with seeded(0):
+        ours = FlowModel(StandardNormal(dims), RealNVP(dims, LAYERS, HIDDEN, start=1.0))
+        theirs = zuko.flows.RealNVP(dims, transforms=LAYERS, hidden_features=HIDDEN)
+        blocks: list[nn.Module] = []
+        for _ in range(LAYERS):
+            network = normflows.nets.MLP([dims // 2, *HIDDEN, dims])
+            blocks += [
+                normflows.flows.AffineCouplingBlock(network),
+                normflows.flows.Permute(dims, mode="swap"),
+            ]
+        base = normflows.distributions.DiagGaussian(dims, trainable=False)
+        blocky = normflows.NormalizingFlow(base, blocks)
+    return {
+        "dgm": Contestant(ours, ours.log_prob, ours.sample),
+        "zuko": Contestant(theirs, lambda x: theirs().log_prob(x), lambda n: theirs().sample((n,))),
+        "normflows": Contestant(blocky, blocky.log_prob, lambda n: blocky.sample(n)[0]),
+    }
+
+
+def seconds_per_call(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """The median CPU time of each call, the libraries taking turns."""
+    repeats, times = {}, {name: [] for name in calls}
+    for name, call in calls.items():
+        call()
+        with CpuClock() as clock:
+            for _ in range(3):
+                call()
+        repeats[name] = max(1, round(ROUND_SECONDS * 3 / clock.seconds))
+    for _ in range(rounds):
+        for name, call in calls.items():
+            with CpuClock() as clock:
+                for _ in range(repeats[name]):
+                    call()
+            times[name].append(clock.seconds / repeats[name])
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def cells(dims: int, batch: int, rounds: int) -> list[dict[str, Any]]:
+    """The rows of the table for one size."""
+    models = build(dims)
+    counts = {name: model.parameters for name, model in models.items()}
+    if max(counts.values()) > 1.05 * min(counts.values()):
+        sys.exit(f"parameter counts differ by more than 5 %: {counts}")
+    x = torch.randn(batch, dims, generator=torch.Generator().manual_seed(1))
+
+    def without_gradients(call: Callable[[Any], Any], argument: Any) -> Callable[[], Any]:
+        return torch.no_grad()(lambda: call(argument))
+
+    operations = {
+        "log_prob": {name: without_gradients(m.log_prob, x) for name, m in models.items()},
+        "sample": {name: without_gradients(m.sample, batch) for name, m in models.items()},
+        "forward and backward": {name: (lambda m=m: m.forward_backward(x)) for name, m in models.items()},
+    }
+    rows = []
+    for operation, calls in operations.items():
+        times = seconds_per_call(calls, rounds)
+        rows.append(
+            {
+                "row": f"d = {dims}, batch {batch}, {operation}",
+                **{f"{name}_ms": 1000 * t for name, t in times.items()},
+                "ratio": min(times[name] for name in PEERS) / times["dgm"],
+                **{f"{name}_parameters": n for name, n in counts.items()},
+            }
+        )
+    return rows
+
+
+def main(options: argparse.Namespace) -> None:
+    """Time every cell of the table once; seeds would only change the numbers that are multiplied."""
+    if missing := [name for name in PEERS if find_spec(name) is None]:
+        sys.exit(
+            f"flow_speed compares with {' and '.join(PEERS)}; not installed: {', '.join(missing)}.\n"
+            "Install them: uv pip install -r bench/requirements.lock\n"
+            "Nothing else in the course needs them. Nothing was measured."
+        )
+    options.seeds = 1
+    rows = [row for dims, batch in SIZES for row in cells(dims, batch, 2 if options.quick else ROUNDS)]
+    print(f"{LAYERS} affine couplings, conditioners {HIDDEN}; milliseconds of CPU per call, medians")
+    columns = ("", "dgm", *PEERS, "ratio")
+    print(table(columns, [list(row.values())[:5] for row in rows]))
+    finish(
+        "flow_speed",
+        {row["row"]: Figure([row["ratio"]], "times the better peer's speed", at_least=1.2) for row in rows},
+        options=options,
+        rows=[{k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} for row in rows],
+    )
+
+
+if __name__ == "__main__":
+    main(parse_options(__doc__.splitlines()[0]))
