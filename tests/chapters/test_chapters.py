@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from coursekit.authoring.notebooks import Pair, find_pairs, read_ipynb
-from coursekit.reading.show import source_of
+from coursekit.reading.source import source_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = [pair for pair in find_pairs(ROOT) if pair.py.parent.name == "chapters"]
@@ -147,8 +147,8 @@ def test_every_fault_is_reported(notebook, message):
 
 
 def test_source_that_has_changed_since_is_reported():
-    name = "coursekit.reading.budget.budget"
-    shown = f"# {name} · coursekit/reading/budget.py:1\n{source_of(pkgutil.resolve_name(name))}"
+    name = "coursekit.reading.budgets.budget"
+    shown = f"# {name} · coursekit/reading/budgets.py:1\n{source_of(pkgutil.resolve_name(name))}"
     html = '<div class="dgm-source"></div>'
     assert problems_of(notebook_with(data={"text/html": html, "text/plain": shown})) == []
     for stale in (shown.replace("cpu if", "full if"), shown.replace(name, name + "_gone")):

@@ -1,6 +1,9 @@
 """The floors of dgm: no import runs upwards, and no family imports another. Read from syntax trees."""
 
 import ast
+import importlib
+import inspect
+import pkgutil
 from pathlib import Path
 
 import pytest
@@ -113,3 +116,30 @@ def test_what_is_allowed_passes(tmp_path):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
     assert violations(tmp_path) == []
+
+
+# Names
+
+
+def hidden_modules(package):
+    """Submodules that `import package.name as m` does not reach, since the package exports another `name`."""
+    exported = {name: getattr(package, name) for name in getattr(package, "__all__", [])}
+    modules = {module.name for module in pkgutil.iter_modules(package.__path__)}
+    return {name for name in modules & set(exported) if not inspect.ismodule(exported[name])}
+
+
+# To be renamed by whoever works in them; take the line out then.
+STILL_HIDDEN = {"dgm.flows": {"glow", "dequantise"}}
+
+
+@pytest.mark.parametrize(
+    "name",
+    sorted(
+        ".".join(path.parent.relative_to(LIB).parts)
+        for top in ("dgm", "coursekit")
+        for path in (LIB / top).rglob("__init__.py")
+    ),
+)
+def test_no_package_exports_a_name_that_hides_a_module(name):
+    hidden = hidden_modules(importlib.import_module(name)) - STILL_HIDDEN.get(name, set())
+    assert not hidden, f"{name} exports functions or classes with its modules' names: rename the modules"

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import torch
 from coursekit import PALETTE, budget, density_plot, figure, frames, image_grid, loss_plot, show, use_style
-from coursekit.reading.budget import budget_name
+from coursekit.reading.budgets import budget_name
 from matplotlib import pyplot as plt
 from PIL import Image
 
 # The modules are named like their main functions, which hide them as attributes of the package.
 figures_module = importlib.import_module("coursekit.reading.figures")
-show_module = importlib.import_module("coursekit.reading.show")
+show_module = importlib.import_module("coursekit.reading.source")
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def _style():
 def shown(monkeypatch):
     """What was displayed, instead of printing it."""
     outputs = []
-    for name in ("figures", "frames", "show"):
+    for name in ("figures", "slider", "source"):
         monkeypatch.setattr(importlib.import_module(f"coursekit.reading.{name}"), "display", outputs.append)
     return outputs
 
@@ -150,7 +150,7 @@ def slider():
     """Thirteen frames, starting at the fifth; drawn once, for it takes seconds."""
     outputs = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(importlib.import_module("coursekit.reading.frames"), "display", outputs.append)
+        patch.setattr(importlib.import_module("coursekit.reading.slider"), "display", outputs.append)
         use_style()
         values = [i / 4 for i in range(13)]
         frames(line_plot, values, label="beta", unit="nats", alt=lambda v: f"Bump of width {v:g}", start=1.0)
@@ -349,7 +349,8 @@ def test_show_names_the_file_from_its_package_on(shown):
     show(budget)
     line = budget.__code__.co_firstlineno
     assert (
-        f"coursekit.reading.budget.budget · coursekit/reading/budget.py:{line}" in shown[0].data["text/html"]
+        f"coursekit.reading.budgets.budget · coursekit/reading/budgets.py:{line}"
+        in shown[0].data["text/html"]
     )
 
 

@@ -10,6 +10,7 @@ import torch
 from dgm.nn import seeded
 from dgm.prob import bernoulli_log_prob, gaussian_log_prob, kl_gaussian_standard
 from dgm.vae import (
+    LIKELIHOODS,
     VAE,
     MixturePrior,
     VAEConfig,
@@ -117,19 +118,15 @@ def test_mixture_prior_enters_bound_weights_and_samples():
         plain.log_prob(torch.zeros(3, 4))
 
 
-@pytest.mark.parametrize(
-    ("name", "levels"),
-    [
-        ("bernoulli", 2),
-        ("binomial", 17),
-        ("beta_binomial", 17),
-        ("categorical", 17),
-        ("discretised_logistic", 17),
-        ("gaussian_fixed", 0),
-        ("gaussian", 0),
-    ],
-)
-def test_every_likelihood_trains_and_samples(name, levels):
+def levels_of(name: str, most: int) -> int:
+    """A number of levels that suits a row of the table."""
+    kind = LIKELIHOODS[name]
+    return min(most, kind.most_levels or most) if kind.discrete else 0
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_every_likelihood_trains_and_samples(name):
+    levels = levels_of(name, 17)
     with seeded(2):
         vae = VAE(VAEConfig(shape=(1, 4, 4), levels=levels, likelihood=name, latents=3, hidden=(16,)))
     g = rng(5)
@@ -199,19 +196,32 @@ def test_observation_means_and_draws_match_closed_forms():
     assert z_score((draws - params[..., 0]).square(), params[0, :, 1].exp()).abs().max() < 4
 
 
-@pytest.mark.parametrize(
-    ("name", "levels"),
-    [
-        ("bernoulli", 2),
-        ("binomial", 5),
-        ("beta_binomial", 5),
-        ("categorical", 5),
-        ("discretised_logistic", 5),
-    ],
-)
-def test_level_probabilities_are_those_of_the_likelihood(name, levels):
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_every_likelihood_is_one_distribution_scored_averaged_and_drawn(name):
+    levels = levels_of(name, 5)
+    obs = observation(name, levels, variance=0.3)
+    raw = 0.5 * randn(1, 2, obs.n_params, seed=3)  # two entries of x
+    if levels:
+        x, step = torch.arange(levels, dtype=F64), 1.0
+    else:
+        x, step = torch.linspace(-12, 12, 4_001, dtype=F64), 24 / 4_000
+    for entry in raw.unbind(1):  # (1, P)
+        log_p = obs.log_prob(entry.expand(len(x), 1, -1), x[:, None].to(torch.int64 if levels else F64))
+        p = step * log_p.exp()  # (points,): the trapezoidal rule, since the density is zero at both ends
+        assert p.sum().item() == pytest.approx(1, abs=1e-9)
+        mean = (p * x).sum()
+        variance = (p * (x - mean).square()).sum()
+        torch.testing.assert_close(obs.mean(entry[None])[0, 0], mean)
+        draws = obs.sample(entry.expand(1, 40_000, -1), rng(18))[0].to(F64)
+        assert z_score(draws, mean).abs() < 4
+        assert z_score((draws - mean).square(), variance).abs() < 4
+
+
+@pytest.mark.parametrize("name", [name for name, kind in LIKELIHOODS.items() if kind.discrete])
+def test_level_probabilities_are_those_of_the_likelihood(name):
+    levels = levels_of(name, 5)
     obs = observation(name, levels)
-    raw = randn(3, 2, obs.params)
+    raw = randn(3, 2, obs.n_params)
     table = obs.level_log_probs(raw)
     assert table.shape == (3, 2, levels)
     torch.testing.assert_close(table.exp().sum(-1), torch.ones(3, 2, dtype=F64))

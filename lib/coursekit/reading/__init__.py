@@ -8,11 +8,11 @@
 - `budget`, `budget_name`: one of two values, for a laptop or for a GPU.
 """
 
-from coursekit.reading.budget import budget, budget_name
+from coursekit.reading.budgets import budget, budget_name
 from coursekit.reading.figures import figure
-from coursekit.reading.frames import frames
 from coursekit.reading.plots import PALETTE, SEQUENTIAL, density_plot, image_grid, loss_plot, use_style
-from coursekit.reading.show import show
+from coursekit.reading.slider import frames
+from coursekit.reading.source import show
 
 __all__ = [
     "PALETTE",

@@ -2,12 +2,12 @@
 
 - `mlp`: `MLP`, the multilayer perceptron; `Sine`, an activation
 - `embed`: `sinusoidal` and `FourierFeatures` turn a time or a position into a vector
-- `attention`: `attention` (the formula), `attention_weights`, `SelfAttention` over tokens or pixels
+- `attend`: `attention` (the formula), `attention_weights`, `SelfAttention` over tokens or pixels
 - `ema`: `EMA`, a moving average of a model's weights
 - `seed`: `seeded(seed)`, the same initial weights every time
 """
 
-from dgm.nn.attention import SelfAttention, attention, attention_weights
+from dgm.nn.attend import SelfAttention, attention, attention_weights
 from dgm.nn.ema import EMA
 from dgm.nn.embed import FourierFeatures, sinusoidal
 from dgm.nn.mlp import MLP, Sine

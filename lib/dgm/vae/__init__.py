@@ -1,10 +1,10 @@
 """Autoencoders and variational autoencoders.
 
-elbo          the bound from its two terms, the importance-weighted bound, log p(x) by importance sampling
+bounds        the bound from its two terms, the importance-weighted bound, log p(x) by importance sampling
 gradients     pathwise and score-function gradients of an expectation
 regularise    KL warm-up, free bits, active units
 autoencoder   squared error; sparse, denoising and contractive variants
-observation   from the decoder's outputs to a likelihood: score, mean, draw
+observations  from the decoder's outputs to a likelihood: score, mean, draw
 models        Encoder, Decoder, MixturePrior, VAE and its configuration
 """
 
@@ -16,7 +16,7 @@ from dgm.vae.autoencoder import (
     sparse_penalty,
     squared_error,
 )
-from dgm.vae.elbo import elbo, importance_log_prob, iwae_bound, kl_one_sample
+from dgm.vae.bounds import elbo, importance_log_prob, iwae_bound, kl_one_sample
 from dgm.vae.gradients import (
     leave_one_out_baseline,
     pathwise_gradients,
@@ -24,13 +24,15 @@ from dgm.vae.gradients import (
     score_function_surrogate,
 )
 from dgm.vae.models import VAE, Decoder, Encoder, MixturePrior, VAEConfig, VAEOutput
-from dgm.vae.observation import Observation, observation
+from dgm.vae.observations import LIKELIHOODS, Likelihood, Observation, observation
 from dgm.vae.regularise import active_units, free_bits, linear_warmup
 
 __all__ = [
+    "LIKELIHOODS",
     "VAE",
     "Decoder",
     "Encoder",
+    "Likelihood",
     "MixturePrior",
     "Observation",
     "VAEConfig",

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from dgm.nn import MLP
 from dgm.prob import gaussian_log_prob, kl_gaussian_standard, reparameterise, standard_normal_log_prob
-from dgm.vae.elbo import kl_one_sample
-from dgm.vae.observation import Observation, observation
+from dgm.vae.bounds import kl_one_sample
+from dgm.vae.observations import Observation, observation
 
 
 @dataclass(frozen=True)
@@ -66,27 +66,32 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The parameters of p(x|z): an MLP from z to `params` numbers per entry of x.
+    """The parameters of p(x|z): an MLP from z to `n_params` numbers per entry of x.
 
     Args:
         latents: D, the width of z.
         hidden: widths of the hidden layers.
         shape: of one x.
-        params: P, numbers per entry of x (`Observation.params`).
+        n_params: P, numbers per entry of x (`Observation.n_params`).
         dropout: probability that a hidden unit is dropped in training.
     """
 
     def __init__(
-        self, latents: int, hidden: tuple[int, ...], shape: tuple[int, ...], params: int, dropout: float = 0.0
+        self,
+        latents: int,
+        hidden: tuple[int, ...],
+        shape: tuple[int, ...],
+        n_params: int,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.shape, self.params = shape, params
+        self.shape, self.n_params = shape, n_params
         dims = int(torch.Size(shape).numel())
-        self.net = MLP([latents, *hidden, dims * params], dropout=dropout)
+        self.net = MLP([latents, *hidden, dims * n_params], dropout=dropout)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Map z (B, latents) to (B, *shape, params)."""
-        return self.net(z).reshape(len(z), *self.shape, self.params)
+        """Map z (B, latents) to (B, *shape, n_params)."""
+        return self.net(z).reshape(len(z), *self.shape, self.n_params)
 
 
 class MixturePrior(nn.Module):
@@ -153,7 +158,11 @@ class VAE(nn.Module):
         self.observation: Observation = observation(config.likelihood, config.levels, config.variance)
         self.encoder = Encoder(config.dims, config.hidden, config.latents, config.encoder_dropout)
         self.decoder = Decoder(
-            config.latents, config.hidden[::-1], config.shape, self.observation.params, config.decoder_dropout
+            config.latents,
+            config.hidden[::-1],
+            config.shape,
+            self.observation.n_params,
+            config.decoder_dropout,
         )
         self.prior = (
             MixturePrior(config.prior_components, config.latents) if config.prior_components else None
