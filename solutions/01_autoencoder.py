@@ -64,17 +64,17 @@ check("denoising_loss")
 #
 # $$ \Omega(x) = \lVert J(x) \rVert_F^2 = \sum_{j, i} \left( \frac{\partial h_j(x)}{\partial x_i} \right)^2 $$
 #
-# Write it for an encoder that you know nothing of: `encode` maps (B, D) to (B, K), each row by itself;
+# Write it for an encoder that you know nothing of: `encode` maps (B, D) to (B, k), each row by itself;
 # return shape (B,). The penalty is a term of the training loss, so its own gradient must reach the encoder's
 # weights.
 
 
 # %% tags=["answer-contractive_penalty"]
 def contractive_penalty(encode, x):
-    """Squared Frobenius norm (B,) of the Jacobian of encode: (B, D) -> (B, K) at each row of x."""
+    """Squared Frobenius norm (B,) of the Jacobian of encode: (B, D) -> (B, k) at each row of x."""
     # BEGIN SOLUTION
     x = x.detach().requires_grad_()
-    h = encode(x)  # (B, K)
+    h = encode(x)  # (B, k)
     penalty = torch.zeros_like(h[:, 0])
     for j in range(h.shape[1]):
         # Row b of x influences row b of h only, so the sum over the batch mixes nothing.

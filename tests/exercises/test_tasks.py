@@ -90,18 +90,28 @@ def test_wrong_answer_gets_its_hint(slug: str, name: str, wrong: Any, seed: int)
     bad = failed(marks_of(slug, name, wrong.source, seed))
     assert bad, "passes every criterion"
     assert wrong.hint in bad[0].hint
+    # A criterion fails for its own reason only: `fails` says which ones should, the others pass.
+    visible = {criterion.name for criterion in EXERCISES[slug].tasks[name].criteria}
+    assert {mark.criterion for mark in bad} & visible == set(wrong.fails)
 
 
 @each_task
 def test_stub_fails_and_says_so(slug: str, name: str) -> None:
     marks = marks_of(slug, name, stub_source(slug, name))
-    task = EXERCISES[slug].tasks[name]
     assert failed(marks), "the untouched stub passes"
-    # In a bug hunt the stub is the bug; its hint is tested among the wrong answers.
-    if task.kind != "find the bug":
-        assert sum(m.points for m in marks if m.passed) == 0
-        assert not any(mark.started for mark in marks)
-        assert all("not done" in m.hint.lower() or "no answer" in m.hint for m in marks)
+    assert sum(m.points for m in marks if m.passed) == 0
+    assert not any(mark.started for mark in marks)
+    assert all("not done" in m.hint.lower() or "no answer" in m.hint for m in marks)
+
+
+def headings(slug: str) -> set[str]:
+    lines = (ROOT / "chapters" / f"{slug}.py").read_text().split("\n")
+    return {line.removeprefix("# ## ") for line in lines if line.startswith("# ## ")}
+
+
+@each_task
+def test_section_is_one_of_the_chapter(slug: str, name: str) -> None:
+    assert EXERCISES[slug].tasks[name].section in headings(slug)
 
 
 @each_task

@@ -29,7 +29,7 @@ from coursekit.exercises import (
     when_done,
 )
 from coursekit.exercises import judge as judging
-from coursekit.exercises.probe import call, gradient, plain
+from coursekit.exercises.probe import call, gradient, plain, slopes
 from coursekit.exercises.scan import forbidden_in_answer
 from torch import Tensor
 
@@ -119,7 +119,7 @@ def test_no_line_of_a_solution_or_hidden_check_is_shipped(slug: str) -> None:
 
 def test_leak_test_can_fail() -> None:
     assert "return per_latent.sum(dim=1)" in secret_lines("02_vae")
-    assert any("15 * sigma**2" in line for line in secret_lines("02_vae"))
+    assert any("18 * m**2 * s**2" in line for line in secret_lines("02_vae"))
 
 
 def test_stub_names_the_function_and_keeps_the_rest() -> None:
@@ -261,6 +261,41 @@ def test_gradient_writes_down_gradients_or_their_absence() -> None:
     assert gradient(lambda a: None, x, wrt=[x])["value"] == {"type": "none"}
 
 
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (lambda a, b: a * b, ["whole", "whole"]),
+        (lambda a, b: (a * b).sum(), ["whole", "whole"]),
+        (lambda a, b: (a * b).float(), ["whole", "whole"]),
+        (lambda a, b: -2 * a * b, ["whole", "whole"]),
+        (lambda a, b: a.detach() * b, ["cut", "whole"]),
+        (lambda a, b: a * b + a.detach(), ["partly", "whole"]),
+        (lambda a, b: a * 2, ["whole", "constant"]),
+        (lambda a, b: a * b + torch.randn(2), ["whole", "whole"]),
+        (lambda a, b: torch.normal(a, b), ["cut", "cut"]),
+    ],
+)
+def test_slopes_tell_where_a_gradient_is_cut(answer: Any, expected: list[str]) -> None:
+    at = torch.tensor([1.0, 2.0], dtype=torch.float64), torch.tensor([3.0, 4.0], dtype=torch.float64)
+    assert (
+        judging.passages({"s": json.loads(json.dumps(slopes(answer, lambda *p: p, *at)))}, "s", 2) == expected
+    )
+
+
+def test_slopes_of_what_is_no_answer() -> None:
+    x = torch.ones(2, dtype=torch.float64)
+    for answer, message in (
+        (lambda a: a.detach(), "No gradient flows"),
+        (lambda a: None, "returns None"),
+        (lambda a: 3.0, "should return a tensor"),
+        (raises, r"Your line: `return x @ torch.ones\(3\)`"),
+        (None, "Not done yet"),
+        (not_done, "Not done yet"),
+    ):
+        with pytest.raises(judging.Trouble, match=message):
+            judging.passages({"s": slopes(answer, lambda *p: p, x)}, "s", 1)
+
+
 def test_run_probe_leaves_the_random_state_alone_and_is_seeded() -> None:
     probe = Probe(("f",), lambda f, seed: {"r": call(f)})
     before = torch.get_rng_state()
@@ -295,6 +330,7 @@ TASK = Task(
     Probe(("f",), inputs_probe),
     (Criterion("is the identity", 2, reads),),
     ("First hint with `code`.", "Second hint."),
+    section="3 The third",
 )
 
 
@@ -326,7 +362,12 @@ def torch_lacks_it(x: Tensor) -> Tensor:
         (lambda x: 2 * x, "not yet", "Twice too much."),
         (lambda x: 0 * x, "not yet", "No."),
         (lambda x: None, "not yet", "returns None. Is the `return` missing?"),
-        (lambda x: x.sum(), "not yet", "should return shape (2,) (one number per row); it returns shape ()."),
+        (
+            lambda x: x.sum(),
+            "not yet",
+            "should return shape (2,) (one number per row); it returns shape (). It adds up",
+        ),
+        (lambda x: x[:, None], "not yet", "is there a keepdim too many?"),
         (lambda x: x / 0 * 0, "not yet", "returns NaN where every value should be finite"),
         (lambda x: x / 0, "not yet", "returns infinity where"),
         (lambda x: x.float(), "not yet", "returns float32 where float64 is expected"),
@@ -370,8 +411,27 @@ def test_result_is_readable_without_colour_and_by_a_screen_reader() -> None:
     assert "color:" not in html
     assert "1 point more for harder inputs" in html
     assert repr(assess(TASK, {"f": lambda x: 2 * x})) == (
-        "✗ f: not yet, 0 of 2 points checked here\n  ✗ not yet  is the identity\n  Twice too much."
+        "✗ f: not yet, 0 of 2 points checked here\n  ✗ not yet      is the identity\n  Twice too much."
     )
+
+
+def test_a_cross_is_a_verdict() -> None:
+    for answer in (lambda x: None, lambda x: x.float(), raises):
+        result = assess(TASK, {"f": answer})
+        assert "✗ not yet" not in repr(result).split("\n")[1]
+        assert "– not judged" in repr(result)
+        assert "– not judged" in result._repr_html_()
+    assert "– not judged" not in repr(assess(TASK, {"f": lambda x: 2 * x}))
+
+
+def test_explain_knows_an_estimate_and_the_given_code() -> None:
+    right = torch.tensor([1.0, 2.0])
+    assert judging.explain(right * 1.01, right, {}, "No.") == f"No. {judging.ESTIMATE}"
+    assert judging.explain(right * 1.2, right, {}, "No.") == "No."
+    assert judging.explain(right * 1.01, right, {"Known.": right * 1.01}, "No.") == "Known."
+    with pytest.raises(judging.NotDone, match="Not done yet"):
+        judging.explain(right * 2, right, {}, "No.", given=right * 2)
+    assert judging.explain(right, right, {}, "No.", given=right * 2) is None
 
 
 # --- scan --------------------------------------------------------------------------------------------
@@ -430,7 +490,7 @@ def test_an_answer_that_calls_the_library_is_told_so() -> None:
 def opened(capsys: pytest.CaptureFixture[str]) -> Any:
     exercise("02_vae", STUDENT)
     out = capsys.readouterr().out
-    assert "Exercise 02_vae: 6 tasks, 30 points" in out
+    assert "Exercise 02_vae: 6 tasks, 32 points" in out
     yield
     notebook_module._Session.exercise = None
 
@@ -439,7 +499,8 @@ def opened(capsys: pytest.CaptureFixture[str]) -> Any:
 def test_check_prints_the_result(capsys: pytest.CaptureFixture[str]) -> None:
     check("kl", {"kl": lambda mu, logvar: (mu**2 + logvar.exp() - 1 - logvar).sum(1)})
     out = capsys.readouterr().out
-    assert "◐ kl: partly right, 1 of 4 points checked here" in out
+    assert "◐ kl: partly right, 2 of 4 points checked here" in out
+    assert "✓ passed       gradients reach mu and logvar" in out
     assert "Where is the ½?" in out
     check("kl")  # this module has no kl
     assert "There is no kl yet" in capsys.readouterr().out
@@ -448,18 +509,23 @@ def test_check_prints_the_result(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("opened")
-def test_hints_come_in_stages_and_begin_again(capsys: pytest.CaptureFixture[str]) -> None:
+def test_hints_come_in_stages_and_stay_at_the_last(capsys: pytest.CaptureFixture[str]) -> None:
     shown = []
     for _ in range(5):
         hint("kl")
-        shown.append(capsys.readouterr().out.split("\n")[0])
-    assert shown == [
+        shown.append(capsys.readouterr().out.split("\n"))
+    assert [lines[0] for lines in shown] == [
         "kl: hint 1 of 3",
         "kl: hint 2 of 3",
         "kl: hint 3 of 3",
-        "kl: that was the last of 3 hints",
-        "kl: hint 1 of 3",
+        "kl: hint 3 of 3, and that is the last",
+        "kl: hint 3 of 3, and that is the last",
     ]
+    assert shown[4][1].startswith(shown[2][1])
+    assert shown[4][1].endswith('Read section 4, "The two terms", of the chapter once more.')
+    progress({})
+    (row,) = [line for line in capsys.readouterr().out.split("\n") if " kl " in line]
+    assert row.endswith("3 / 3")
     hint("nothing")
     assert "There is no task" in capsys.readouterr().out
 

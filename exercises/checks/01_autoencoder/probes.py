@@ -4,7 +4,7 @@
 from collections.abc import Callable
 
 import torch
-from coursekit.exercises.probe import Plain, Probe, call, gradient
+from coursekit.exercises.probe import Plain, Probe, call, slopes
 from torch import Tensor
 
 
@@ -51,11 +51,13 @@ def deep_encoder(seed: int) -> Callable[[Tensor], Tensor]:
 
 
 def run_contractive_penalty(contractive_penalty, *, seed: int) -> Plain:
-    weights, x = encoder_weights(seed).requires_grad_(), encoder_inputs(seed)
+    weights, x = encoder_weights(seed), encoder_inputs(seed)
     return {
         "linear": call(contractive_penalty, lambda v: v @ weights.T + 1, x.clone()),
         "square": call(contractive_penalty, lambda v: v.square(), x.clone()),
-        "gradient": gradient(contractive_penalty, lambda v: v @ weights.T, x.clone(), wrt=[weights]),
+        "first": call(contractive_penalty, lambda v: v.square(), x[:1].clone()),
+        "last": call(contractive_penalty, lambda v: v.square(), x[3:].clone()),
+        "slopes": slopes(contractive_penalty, lambda w: (lambda v: v @ w.T, x.clone()), weights),
         "deep": call(contractive_penalty, deep_encoder(seed), x.clone()),
     }
 

@@ -2,11 +2,23 @@
 """Visible checks of 02_vae: known values and properties, with the hint that fits what went wrong."""
 
 import math
+from functools import cache
 
 import torch
-from coursekit.exercises.judge import close, explain, number, tensor, tensors
+from coursekit.exercises.judge import (
+    CONSTANT,
+    CUT,
+    PARTLY,
+    close,
+    explain,
+    not_given,
+    number,
+    passages,
+    tensor,
+)
 from coursekit.exercises.probe import Plain
 from coursekit.exercises.task import Criterion, Task
+from numpy.polynomial.hermite_e import hermegauss
 from torch import Tensor
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
@@ -67,15 +79,17 @@ def kl_prior(data: Plain, seed: int) -> str | None:
 
 
 def kl_gradient(data: Plain, seed: int) -> str | None:
-    mu, logvar = posterior(seed)
-    by_mu, by_logvar = tensors(data, "gradient", [(5, 3), (5, 3)])
-    if close(by_mu, torch.zeros(5, 3)) or close(by_logvar, torch.zeros(5, 3)):
-        return "No gradient reaches mu or logvar: look for detach(), data, no_grad()."
-    live = [mu.requires_grad_(), logvar.requires_grad_()]
-    right = torch.autograd.grad(to_prior(live[0], torch.exp(live[1] / 2)).sum(), live)
-    if close(by_mu, right[0]) and close(by_logvar, right[1]):
-        return None
-    return "The gradient is not that of the KL. With the first criterion passed, look for detach()."
+    for name, passage in zip(("mu", "logvar"), passages(data, "slopes", 2), strict=True):
+        if passage == CONSTANT:
+            return f"The result does not depend on {name}."
+        if passage == CUT:
+            return f"No gradient reaches {name}: look for detach(), data, no_grad()."
+        if passage == PARTLY:
+            return (
+                f"The gradient that reaches {name} is not that of the values you return: some part of it is "
+                "cut off. Look for detach()."
+            )
+    return None
 
 
 # --- reparameterise ----------------------------------------------------------------------------------
@@ -115,16 +129,21 @@ def location_and_spread(data: Plain, seed: int) -> str | None:
 
 
 def pathwise(data: Plain, seed: int) -> str | None:
-    mu, _ = posterior(seed)
-    z = tensor(data, "small", (5, 3), meaning="that of mu")
-    by_mu, by_logvar = tensors(data, "gradient", [(5, 3), (5, 3)])
-    if close(by_mu, torch.zeros(5, 3)):
-        return "No gradient reaches mu: the encoder's mean would never learn. Look for detach() or sample()."
-    if close(by_logvar, torch.zeros(5, 3)):
+    by_mu, by_logvar = passages(data, "slopes", 2)
+    if by_mu == by_logvar == CUT:
+        return (
+            "No gradient reaches mu and logvar. `torch.normal` draws, and passes no gradient to its "
+            "arguments. Draw noise that knows nothing of them, then shift and scale it."
+        )
+    if by_mu == CUT:
+        return "No gradient reaches mu: the encoder's mean would never learn. Look for detach() or no_grad()."
+    if by_logvar == CUT:
         return "No gradient reaches logvar: the encoder's variance would never learn."
-    if close(by_mu, torch.ones(5, 3)) and close(by_logvar, (z - mu) / 2):
-        return None
-    return "dz/dmu should be 1, and dz/dlogvar half of z - mu: the noise itself has no gradient."
+    if CONSTANT in (by_mu, by_logvar):
+        return f"The draw does not depend on {'mu' if by_mu == CONSTANT else 'logvar'}."
+    if PARTLY in (by_mu, by_logvar):
+        return "A part of the gradient is cut off on its way. Look for detach() or no_grad()."
+    return None
 
 
 def from_generator(data: Plain, seed: int) -> str | None:
@@ -146,8 +165,10 @@ def bound(data: Plain, seed: int) -> str | None:
         got,
         cost + kl,
         {
-            "The reconstruction is still a mean over the pixels, the KL a sum. A log-likelihood of "
-            "independent pixels is a sum.": cost / 8 + kl,
+            "The reconstruction adds up the images of the batch too. Each image has a loss of its own: sum "
+            "over dimension 1 only.": cost.sum() + kl,
+            "The reconstruction is averaged over the images of the batch too. Each image has a loss of its "
+            "own: sum over dimension 1 only.": cost.mean() / 8 + kl,
             "Both terms are means now. Sum over the pixels and sum over the latents.": cost / 8 + kl / 3,
             "Now the KL is a mean over the latents. Both terms are sums.": cost + kl / 3,
             "This is the ELBO. The loss is its negative.": -(cost + kl),
@@ -162,32 +183,47 @@ def bound(data: Plain, seed: int) -> str | None:
             + kl,
         },
         "Not the negative ELBO: minus the log-likelihood of all pixels, plus the KL of all latents.",
+        given=given_loss(seed),
     )
 
 
+def given_loss(seed: int) -> Tensor:
+    """What the loss returns that the student was given."""
+    logits, x, per_latent = binary_images(seed)
+    return -Bernoulli(logits=logits).log_prob(x).mean(1) + per_latent.sum(1)
+
+
 def stable(data: Plain, seed: int) -> str | None:
-    _, _, kl = binary_images(seed)
-    tensor(data, "random", (5,), meaning=EACH)  # its trouble comes first
-    got = tensor(data, "extreme", (5,), meaning=EACH, finite=False)
-    right = 8 * 200 + kl.sum(1)
-    if close(got, right):
+    not_given(tensor(data, "random", None, finite=False), given_loss(seed))
+    far = tensor(data, "extreme", None, finite=False)
+    half = tensor(data, "half as extreme", None, finite=False)
+    if bool(far.isfinite().all()) and bool((half.abs() > 1e-3).all()) and close(far, 2 * half, rtol=1e-3):
         return None
     return (
-        "At logits of 200 on the wrong side the cost should be 200 nats a pixel. Take the loss on logits, "
-        "not the logarithm of a sigmoid that has rounded to 0 or 1."
+        "At logits of 200 on the wrong side a pixel should cost twice what it costs at 100. Take the loss on "
+        "logits, not the logarithm of a sigmoid that has rounded to 0 or 1."
     )
 
 
 def beta(data: Plain, seed: int) -> str | None:
-    got = number(data, "beta 784")
+    large, small = number(data, "beta 784"), number(data, "beta 64")
+    if large == small and large != 1:
+        return f"This is {large:g} whatever the number of pixels. Write it as a function of `pixels`."
     return explain(
-        got,
-        784.0,
+        torch.tensor([large, small], dtype=torch.float64),
+        torch.tensor([784.0, 64.0]),
         {
             "That is the other way round: 1/pixels is the weight that the KL should have had beside a mean, "
-            "to give the ELBO up to a factor. What weight did it have, relative to that?": 1 / 784,
+            "to give the ELBO up to a factor. What weight did it have, relative to that?": torch.tensor(
+                [1 / 784, 1 / 64], dtype=torch.float64
+            ),
             "A weight of 1 in the code is not a weight of 1 in the ELBO: multiply the whole loss by the "
-            "number of pixels, so that the first term is the log-likelihood. What stands before the KL?": 1.0,
+            "number of pixels, so that the first term is the log-likelihood. What stands before the KL?": (
+                torch.ones(2)
+            ),
+            "This counts the pixels along an edge. `pixels` is the number of all of them.": torch.tensor(
+                [28.0, 8.0]
+            ),
         },
         "Multiply the whole loss by the number of pixels. What stands before the KL then?",
     )
@@ -243,56 +279,140 @@ def iwae_far(data: Plain, seed: int) -> str | None:
 # --- elbo_gap ----------------------------------------------------------------------------------------
 
 
-def on_grid(x: Tensor, w: Tensor, b: Tensor, s2: Tensor) -> tuple[Tensor, Tensor]:
-    """A grid z (N, 1), and log p(x, z) on it, (N, 6)."""
-    z = torch.linspace(-14, 14, 8001, dtype=torch.float64)[:, None]
-    return z, Normal(torch.zeros(()).double(), 1.0).log_prob(z) + Normal(w * z + b, s2.sqrt()).log_prob(x)
+def log_joint(grid: Tensor, x: Tensor, w: Tensor, b: Tensor, s2: Tensor) -> Tensor:
+    """log p(x, z) at the points z of a grid (N, J)."""
+    prior = Normal(torch.zeros(()).double(), 1.0).log_prob(grid).sum(1)
+    return prior + Normal(grid @ w.T + b, s2.sqrt()).log_prob(x).sum(1)
 
 
-def gap_by_quadrature(seed: int) -> dict[str, Tensor]:
+@cache
+def lattice(latents: int, points: int, reach: float) -> tuple[Tensor, float]:
+    """Points (points^J, J) of a grid around zero, and the volume of its cells."""
+    line = torch.linspace(-reach, reach, points, dtype=torch.float64)
+    grid = torch.cartesian_prod(*[line] * latents).reshape(-1, latents)
+    return grid, (2 * reach / (points - 1)) ** latents
+
+
+@cache
+def gaps(seed: int, latents: int, apart: bool) -> dict[str, float]:
     """The gap, and what mistakes give, from integrals over a grid: no formula for the posterior needed."""
-    x, m, v, w, b, s2 = linear_gaussian(seed)
-    z, log_joint = on_grid(x, w, b, s2)
-    step = float(z[1, 0] - z[0, 0])
-    log_evidence = log_joint.logsumexp(0) + math.log(step)
-    log_q = Normal(m, v.sqrt()).log_prob(z)
-    log_posterior = log_joint - log_evidence
-    elbo = (log_q.exp() * (log_joint - log_q)).sum(0) * step
-    backwards = (log_posterior.exp() * (log_posterior - log_q)).sum(0) * step
-    prior = to_prior(m, v.sqrt())
-    _, no_offset = on_grid(x, w, torch.zeros_like(b), s2)
-    no_offset = no_offset - no_offset.logsumexp(0) - math.log(step)
-    _, twice = on_grid(x, w, b, s2.square())
-    twice = twice - twice.logsumexp(0) - math.log(step)
+    x, m, v, w, b, s2 = linear_gaussian(seed, latents, apart=apart)
+    grid, cell = lattice(latents, 6001 if latents == 1 else 501, 12.0)
+    log_q = Normal(m, v.sqrt()).log_prob(grid).sum(1)
+
+    def normalised(x: Tensor, b: Tensor, s2: Tensor) -> tuple[Tensor, float]:
+        joint = log_joint(grid, x, w, b, s2)
+        evidence = float(joint.logsumexp(0)) + math.log(cell)
+        return joint - evidence, evidence
+
+    def kl(log_p: Tensor, log_r: Tensor) -> float:
+        return float((log_p.exp() * (log_p - log_r)).sum()) * cell
+
+    posterior, evidence = normalised(x, b, s2)
+    gap = kl(log_q, posterior)
     return {
-        "gap": log_evidence - elbo,
-        "elbo": elbo,
-        "evidence": log_evidence,
-        "backwards": backwards,
-        "prior": prior,
-        "no offset": (log_q.exp() * (log_q - no_offset)).sum(0) * step,
-        "s2 squared": (log_q.exp() * (log_q - twice)).sum(0) * step,
+        "gap": gap,
+        "elbo": evidence - gap,
+        "evidence": evidence,
+        "backwards": kl(posterior, log_q),
+        "prior": float(to_prior(m, v.sqrt()).sum()),
+        "no offset": kl(log_q, normalised(x, torch.zeros_like(b), s2)[0]),
+        "offset added": kl(log_q, normalised(x, -b, s2)[0]),
+        "s2 squared": kl(log_q, normalised(x, b, s2.square())[0]),
+        "apart": kl(log_q, one_by_one(posterior, latents)),
     }
 
 
-def gap_random(data: Plain, seed: int) -> str | None:
-    got = tensor(data, "random", (6,), meaning="one number per x")
-    known = gap_by_quadrature(seed)
+def one_by_one(log_p: Tensor, latents: int) -> Tensor:
+    """The product of the marginals of a density on the grid; the same density where there is one latent."""
+    if latents == 1:
+        return log_p
+    square = log_p.reshape(501, 501)
+    step = 24.0 / 500
+    rows, columns = square.logsumexp(1), square.logsumexp(0)
+    return (rows[:, None] + columns + 2 * math.log(step)).reshape(-1)
+
+
+def gap_of(data: Plain, seed: int, key: str, latents: int, *, apart: bool = False) -> str | None:
+    got = number(data, key)
+    known = gaps(seed, latents, apart)
+    mistakes = {
+        "This is the ELBO. The gap is what is missing to log p(x).": known["elbo"],
+        "This is log p(x). Take the ELBO off it.": known["evidence"],
+        "The sign is the wrong way round: log p(x) is never below the ELBO.": -known["gap"],
+        "This is KL(posterior || q). The gap is the other one: the expectation is under q.": (
+            known["backwards"]
+        ),
+        "This is KL(q || prior). The gap is measured from the posterior.": known["prior"],
+        "The posterior's mean ignores b: only x - b is left for z to explain.": known["no offset"],
+        "b has the wrong sign: what z has to explain is x - b.": known["offset added"],
+        "s2 is a variance already; it is squared once too often.": known["s2 squared"],
+        "Every value is twice what it should be. Where is the ½?": 2 * known["gap"],
+        "The latents are treated one by one. Given x they are correlated: the posterior's precision is a "
+        "matrix, and its entries off the diagonal count.": known["apart"],
+    }
     return explain(
         got,
         known["gap"],
-        {
-            "This is the ELBO. The gap is what is missing to log p(x).": known["elbo"],
-            "This is log p(x). Take the ELBO off it.": known["evidence"],
-            "The sign is the wrong way round: log p(x) is never below the ELBO.": -known["gap"],
-            "This is KL(posterior || q). The gap is the other one: the expectation is under q.": (
-                known["backwards"]
-            ),
-            "This is KL(q || prior). The gap is measured from the posterior.": known["prior"],
-            "The posterior's mean ignores b: only x - b is left for z to explain.": known["no offset"],
-            "s2 is a variance already; it is squared once too often.": known["s2 squared"],
-        },
+        mistakes,
         "Not log p(x) - ELBO. It is KL(q || p(z|x)); which Gaussian is p(z|x) here?",
+        rtol=1e-5,
+        atol=1e-6,
+    )
+
+
+def gap_one(data: Plain, seed: int) -> str | None:
+    return gap_of(data, seed, "one", 1)
+
+
+def gap_apart(data: Plain, seed: int) -> str | None:
+    return gap_of(data, seed, "apart", 2, apart=True)
+
+
+def gap_two(data: Plain, seed: int) -> str | None:
+    return gap_of(data, seed, "two", 2)
+
+
+@cache
+def least(seed: int) -> dict[str, float]:
+    """The least gap of a q in which two latents are independent, found by improving one after the other."""
+    x, _, _, w, b, s2 = linear_gaussian(seed, 2)
+    grid, cell = lattice(2, 301, 10.0)
+    posterior = log_joint(grid, x, w, b, s2)
+    posterior = (posterior - posterior.logsumexp(0) - math.log(cell)).reshape(301, 301)
+
+    def gap(first: Tensor, second: Tensor) -> float:  # two sets of weights, each with sum 1
+        logs = first.log()[:, None] + second.log() - math.log(cell)
+        weights = first[:, None] * second
+        return float(torch.where(weights > 0, weights * (logs - posterior), 0.0).sum())
+
+    marginal = (posterior.exp().sum(1) * cell**0.5, posterior.exp().sum(0) * cell**0.5)
+    first, second = (t / t.sum() for t in marginal)
+    mistake = gap(first, second)
+    for _ in range(400):
+        first = (posterior @ second).softmax(0)
+        second = (first @ posterior).softmax(0)
+    return {"least": gap(first, second), "marginals": mistake}
+
+
+def gap_least(data: Plain, seed: int) -> str | None:
+    if abs(number(data, "least apart")) > 1e-6:
+        return (
+            "Where the columns of W are orthogonal the latents are independent given x: the least gap is 0."
+        )
+    known = least(seed)
+    return explain(
+        number(data, "least"),
+        known["least"],
+        {
+            "A gap of 0 would need a q equal to the posterior. The posterior's latents are correlated, those "
+            "of q are not.": 0.0,
+            "These are the posterior's own variances, the diagonal of its covariance. The best q is "
+            "narrower: set the derivative of the gap in v to zero.": known["marginals"],
+            "The sign is the wrong way round: log p(x) is never below the ELBO.": -known["least"],
+            "This is twice what it should be. Where is the ½?": 2 * known["least"],
+        },
+        "Not the least gap. Set the derivatives of your gap in m and v to zero and put the solution in.",
         rtol=1e-5,
         atol=1e-6,
     )
@@ -301,40 +421,98 @@ def gap_random(data: Plain, seed: int) -> str | None:
 # --- score_variance ----------------------------------------------------------------------------------
 
 
-def variance_by_quadrature(mu: Tensor, sigma: Tensor, which: str) -> dict[str, Tensor]:
-    """Mean, second moment and variance of a gradient estimator of E[z²], from a grid over eps."""
-    eps = torch.linspace(-14, 14, 8001, dtype=torch.float64)[:, None]
-    weight = (-eps.square() / 2).exp()
-    weight = weight / weight.sum()
-    z = mu + sigma * eps
-    estimate = z.square() * eps / sigma if which == "score" else 2 * z
-    mean, second = (weight * estimate).sum(0), (weight * estimate.square()).sum(0)
-    return {"mean": mean, "second": second, "variance": second - mean.square()}
+def moments(mu: Tensor, sigma: Tensor, baseline: float = 0.0, *, alone: bool = False) -> dict[str, Tensor]:
+    """Mean, second moment and variance of the estimator, (B,), by Gauss-Hermite quadrature.
+
+    Exact, because the estimator is a polynomial of the noise.
+    """
+    nodes, weights = (torch.from_numpy(t) for t in hermegauss(6))
+    latents = mu.shape[1]
+    eps = torch.cartesian_prod(*[nodes] * latents).reshape(-1, latents)  # (N, J)
+    weight = torch.cartesian_prod(*[weights / weights.sum()] * latents).reshape(-1, latents).prod(1)
+    z = mu[:, None] + sigma[:, None] * eps  # (B, N, J)
+    f = z[..., :1].square().sum(-1) if alone else z.square().sum(-1)
+    estimate = (f - baseline) * eps[:, 0] / sigma[:, :1]
+    mean, second = (estimate * weight).sum(1), (estimate.square() * weight).sum(1)
+    f_mean, f_second = (f * weight).sum(1), (f.square() * weight).sum(1)
+    return {
+        "mean": mean,
+        "second": second,
+        "variance": second - mean.square(),
+        "mean of f": f_mean,
+        "variance of f": f_second - f_mean.square(),
+    }
 
 
-def variance_random(data: Plain, seed: int) -> str | None:
-    mu, sigma = gaussians(seed)
-    score = variance_by_quadrature(mu, sigma, "score")
-    right = score["variance"]
+def variance_of(data: Plain, seed: int, key: str, latents: int, baseline: float) -> str | None:
+    mu, sigma = gaussians(seed, latents)
+    known = moments(mu, sigma, baseline)
+    right, first = known["variance"], sigma[:, 0]
+    mistakes = {
+        "This is the second moment of the estimator. Take the square of its mean off.": known["second"],
+        "This is the standard deviation. The task asks for the variance.": right.sqrt(),
+        "This is the variance of the reparameterised estimator. That one is easy.": 4 * first.square(),
+        "This is the mean of the estimator, not its variance.": known["mean"],
+        "sigma is a standard deviation; you use it as a variance.": moments(mu, sigma.sqrt(), baseline)[
+            "variance"
+        ],
+        "E[eps⁶] is 15, not 9: it is 5 · 3 · 1.": right - 6 * first.square(),
+        "The product of mu₁² eps and sigma₁² eps³ is missing from the square: it has the mean "
+        "mu₁² sigma₁² E[eps⁴], and counts twice.": right - 6 * mu[:, 0].square(),
+    }
+    if latents > 1:
+        rest = moments(mu[:, 1:], sigma[:, 1:])["variance of f"]
+        mistakes |= {
+            "Only z₁² is in there. f adds up the squares of all latents, and the score of mu₁ multiplies "
+            "them all.": moments(mu, sigma, baseline, alone=True)["variance"],
+            "The other latents enter as if their squares were constants. They vary, and that counts.": (
+                right - rest / first.square()
+            ),
+        }
+    if baseline:
+        mistakes["The baseline does not count."] = moments(mu, sigma)["variance"]
+        mistakes["The baseline is added. It comes off f."] = moments(mu, sigma, -baseline)["variance"]
     return explain(
-        tensor(data, "random", (6,), meaning="one number per Gaussian"),
+        tensor(data, key, (5,), meaning="one number per Gaussian"),
+        right,
+        mistakes,
+        "Not the variance of (f(z) - b) (z₁ - mu₁) / sigma₁². With one latent, mu = 0, sigma = 1 and b = 0 "
+        "it is 15; with a second such latent, 24; with b = 1 then, 17.",
+    )
+
+
+def one_latent(data: Plain, seed: int) -> str | None:
+    return variance_of(data, seed, "one", 1, 0.0)
+
+
+def three_latents(data: Plain, seed: int) -> str | None:
+    return variance_of(data, seed, "three", 3, 0.0)
+
+
+def with_baseline(data: Plain, seed: int) -> str | None:
+    return variance_of(data, seed, "baseline", 3, 1.5)
+
+
+def best(data: Plain, seed: int) -> str | None:
+    mu, sigma = gaussians(seed, 3)
+    down, zero, up = (moments(mu, sigma, b)["variance"] for b in (-1.0, 0.0, 1.0))  # a parabola in b
+    right = (down - up) / (2 * (up + down - 2 * zero))
+    f = moments(mu, sigma)["mean of f"]
+    return explain(
+        tensor(data, "best", (5,), meaning="one number per Gaussian"),
         right,
         {
-            "This is the second moment of the estimator. Take the square of its mean off.": score["second"],
-            "This is the standard deviation. The task asks for the variance.": right.sqrt(),
-            "This is the variance of the reparameterised estimator. That one is easy.": (
-                variance_by_quadrature(mu, sigma, "path")["variance"]
-            ),
-            "This is the mean of the estimator, not its variance.": score["mean"],
-            "sigma is a standard deviation; you use it as a variance.": variance_by_quadrature(
-                mu, sigma.sqrt(), "score"
-            )["variance"],
-            "The moments of eps: E[eps⁴] = 3 and E[eps⁶] = 15, not 1.": (
-                (mu.square() / sigma + sigma).square()
-            ),
-            "E[eps⁶] is 15, not 9: it is 5 · 3 · 1.": right - 6 * sigma.square(),
+            "This is the mean of f: the usual choice, and not the best one. The variance is a parabola in b; "
+            "where is its lowest point?": f,
+            "This is the best value of a single latent. The others shift f too.": right
+            - moments(mu[:, 1:], sigma[:, 1:])["mean of f"],
+            "The sign is the wrong way round: b comes off f, and f is positive.": -right,
+            "sigma is a standard deviation; you use it as a variance.": f
+            + (right - f) / sigma[:, 0]
+            + (sigma - sigma.square()).sum(1),
         },
-        "Not the variance of z² (z - mu) / sigma². With mu = 0, sigma = 1 it is 15; with mu = 1 it is 30.",
+        "Another baseline has a smaller variance. The mean does not depend on b, so minimise the second "
+        "moment.",
     )
 
 
@@ -356,6 +534,7 @@ TASKS = [
             "Per latent: half of mu² + exp(logvar) - 1 - logvar. Sum over the latents, not over the batch.",
         ),
         ("torch.distributions", "torch.nn.functional.kl_div"),
+        "4 The two terms",
     ),
     Task(
         "reparameterise",
@@ -374,6 +553,7 @@ TASKS = [
             "`torch.randn(mu.shape, generator=generator, dtype=mu.dtype)`, and sigma = exp(logvar / 2).",
         ),
         ("torch.distributions",),
+        "5 A gradient through a draw",
     ),
     Task(
         "negative_elbo",
@@ -389,10 +569,11 @@ TASKS = [
         (
             "Write down for each term what is summed and what is averaged: over pixels, latents, images.",
             "The log-likelihood of an image is the sum over its pixels. `reduction` decides what you get.",
-            "Multiply the buggy loss by the number of pixels: the first term becomes the right one. "
-            "What became of the second?",
+            "For beta, multiply the loss that you were given by the number of pixels: the first term becomes "
+            "the right one. What became of the second?",
         ),
         ("torch.distributions",),
+        "11 Break it: the wrong reduction",
     ),
     Task(
         "iwae",
@@ -410,32 +591,52 @@ TASKS = [
             "log (1/K) Σ exp(a_k) = logsumexp(a) - log K.",
             "`torch.logsumexp(log_w, dim=0) - math.log(log_w.shape[0])`",
         ),
+        (),
+        "10 How far is the bound from the truth?",
     ),
     Task(
         "elbo_gap",
-        "How much the bound leaves out",
+        "How much the bound leaves out, and cannot help leaving out",
         "derive",
-        5,
+        6,
         PROBES["elbo_gap"],
-        (Criterion("random linear Gaussian models", 4, gap_random),),
         (
-            "log p(x) = ELBO + KL(q(z) || p(z|x)). So you need the posterior.",
-            "Collect the terms in z of log p(z) + log p(x|z): precision 1 + w²/s2. Complete the square.",
-            "Posterior: variance s2 / (s2 + w²), mean w (x - b) / (s2 + w²). Then the KL of two Gaussians.",
+            Criterion("one latent", 1, gap_one),
+            Criterion("two latents that are independent given x", 1, gap_apart),
+            Criterion("two latents that are not", 1, gap_two),
+            Criterion("the least gap", 2, gap_least),
+        ),
+        (
+            "log p(x) = ELBO + KL(q(z) || p(z|x)). So you need the posterior, a Gaussian in J dimensions.",
+            "Collect the terms in z of log p(z) + log p(x|z): the precision is a matrix (J, J), the identity "
+            "plus something with W twice. Complete the square.",
+            "With the precision A and the mean a, the gap is half of Σ_j (A_jj v_j - log v_j - 1) - log det "
+            "A + (m - a)ᵀ A (m - a). Which m and v make it least?",
         ),
         ("torch.distributions",),
+        "3 The bound again, with its gap",
     ),
     Task(
         "score_variance",
         "Why nobody trains a VAE with the score function",
         "derive",
-        5,
+        6,
         PROBES["score_variance"],
-        (Criterion("random Gaussians", 4, variance_random),),
         (
-            "Put z = mu + sigma eps into z² (z - mu) / sigma²: a polynomial in eps of degree three.",
-            "Square it and take expectations: odd powers vanish, E[eps²] = 1, E[eps⁴] = 3, E[eps⁶] = 15.",
-            "The second moment is mu⁴/sigma² + 18 mu² + 15 sigma². The mean is 2 mu.",
+            Criterion("one latent, no baseline", 1, one_latent),
+            Criterion("three latents, no baseline", 1, three_latents),
+            Criterion("three latents and a baseline", 1, with_baseline),
+            Criterion("the best baseline", 2, best),
         ),
+        (
+            "Split f - b into z₁² and a rest r that is independent of eps₁. Then square, and take "
+            "expectations of each part: E[eps²] = 1, E[eps⁴] = 3, E[eps⁶] = 15.",
+            "You need the mean and the variance of r: those of the other z_j², and b. The variance of z² is "
+            "4 mu² sigma² + 2 sigma⁴.",
+            "The mean of the estimator is 2 mu₁ for every b. The second moment is a parabola in b: its "
+            "lowest point is at E[f eps₁²] / E[eps₁²].",
+        ),
+        (),
+        "5 A gradient through a draw",
     ),
 ]

@@ -22,6 +22,14 @@ ODD = "The result of this check could not be read. Run the cell with your answer
 class Trouble(Exception):
     """Why an answer cannot be judged, in words for the student."""
 
+    judged = False
+
+
+class Cut(Trouble):
+    """No gradient flows at all: a verdict, where gradients are what is judged."""
+
+    judged = True
+
 
 class NotDone(Trouble):
     """The answer is still the stub."""
@@ -38,9 +46,9 @@ def _mark(criterion: Criterion, reply: Plain, seed: int) -> Mark:
     except NotDone as trouble:
         return Mark(criterion.name, criterion.points, False, str(trouble), started=False)
     except Trouble as trouble:
-        return Mark(criterion.name, criterion.points, False, str(trouble))
+        return Mark(criterion.name, criterion.points, False, str(trouble), judged=trouble.judged)
     except Exception:  # only data that no probe writes can get here
-        return Mark(criterion.name, criterion.points, False, ODD)
+        return Mark(criterion.name, criterion.points, False, ODD, judged=False)
     return Mark(criterion.name, criterion.points, hint is None, hint or "")
 
 
@@ -88,7 +96,7 @@ def returned(data: Plain, key: str) -> Plain:
     if value.get("type") == "none":
         raise Trouble(f"`{name}` returns None. Is the `return` missing?")
     if value.get("type") == "no gradient":
-        raise Trouble(
+        raise Cut(
             f"No gradient flows through what `{name}` returns, so nothing could be trained with it. "
             "Look for detach(), item(), no_grad() or torch.tensor(...) on the way."
         )
@@ -98,10 +106,10 @@ def returned(data: Plain, key: str) -> Plain:
 def tensor(
     data: Plain,
     key: str,
-    shape: Sequence[int],
+    shape: Sequence[int] | None,
     *,
     meaning: str = "",
-    dtype: str | tuple[str, ...] = "float64",
+    dtype: str | tuple[str, ...] | None = "float64",
     finite: bool = True,
 ) -> Tensor:
     """The tensor that a `call` returned, with this shape and dtype, float64; or Trouble.
@@ -109,9 +117,9 @@ def tensor(
     Args:
         data: what the probe wrote down.
         key: which call.
-        shape: what it must be.
+        shape: what it must be; None: any.
         meaning: of the shape, in words ("one number per image").
-        dtype: what it must be (that of the inputs), or several that will do.
+        dtype: what it must be (that of the inputs), or several that will do; None: any.
         finite: whether NaN and infinity are wrong.
     """
     return _tensor(returned(data, key), shape, meaning, dtype, finite)
@@ -137,6 +145,30 @@ def tensors(
         _tensor({**item, "name": name}, shape, meaning, dtype, finite)
         for item, shape in zip(items, shapes, strict=True)
     ]
+
+
+WHOLE, PARTLY, CUT, CONSTANT = "whole", "partly", "cut", "constant"
+
+
+def passages(data: Plain, key: str, count: int) -> list[str]:
+    """How the gradient passes to each tensor of a `slopes` of the probe; or Trouble, Cut if there is none.
+
+    WHOLE: as the function's own values say, right or wrong; PARTLY: some of it; CUT: nothing of it;
+    CONSTANT: there is none, because the values do not depend on that tensor.
+    """
+    value = returned(data, key)
+    items = value.get("items")
+    if value.get("type") != "list" or not isinstance(items, list) or len(items) != count:
+        raise Trouble(f"`{value['name']}` should return a tensor; it returns {_describe(value)}.")
+    return [_passage(*(_as_number({**v, "name": value["name"]}) for v in item["items"])) for item in items]
+
+
+def _passage(slope: float, difference: float) -> str:
+    if abs(difference) < 1e-6:
+        return CONSTANT if abs(slope) < 1e-6 else PARTLY
+    if close(slope, difference, rtol=1e-2, atol=1e-3):
+        return WHOLE
+    return CUT if abs(slope) < 1e-9 else PARTLY
 
 
 def number(data: Plain, key: str) -> float:
@@ -191,10 +223,15 @@ def _as_number(value: Plain) -> float:
 
 
 def _tensor(
-    value: Plain, shape: Sequence[int], meaning: str, dtype: str | tuple[str, ...], finite: bool
+    value: Plain,
+    shape: Sequence[int] | None,
+    meaning: str,
+    dtype: str | tuple[str, ...] | None,
+    finite: bool,
 ) -> Tensor:
-    name, want = value["name"], tuple(shape)
-    allowed = (dtype,) if isinstance(dtype, str) else dtype
+    name = value["name"]
+    want = tuple(value.get("shape", ()) if shape is None else shape)
+    allowed = (dtype or str(value.get("dtype")),) if isinstance(dtype, str | None) else dtype
     if value.get("type") in ("huge", "odd tensor") or (
         value.get("type") == "tensor" and tuple(value["shape"]) != want
     ):
@@ -203,7 +240,12 @@ def _tensor(
             raise Trouble(
                 f"`{name}` returns a {value['dtype']} tensor of an unusual kind; expected {allowed[0]}."
             )
-        raise Trouble(f"`{name}` should return shape {want}{_comma(meaning)}; it returns shape {got}.")
+        why = ""
+        if want and not got:
+            why = " It adds up or averages everything, the batch too."
+        elif got == (*want, 1):
+            why = " Without the last dimension: is there a keepdim too many?"
+        raise Trouble(f"`{name}` should return shape {want}{_comma(meaning)}; it returns shape {got}.{why}")
     if value.get("type") != "tensor":
         raise Trouble(
             f"`{name}` should return a tensor of shape {want}{_comma(meaning)}; "
@@ -264,18 +306,46 @@ def explain(
     *,
     rtol: float = 1e-6,
     atol: float = 1e-8,
+    given: Tensor | float | None = None,
 ) -> str | None:
     """None where `got` is right; else the hint of the first known mistake that gives `got`.
+
+    What misses by a few per cent only, as an estimate does, is told that too.
 
     Args:
         got: the student's value.
         right: what it should be.
         wrong: hint -> the value that this mistake gives.
         otherwise: the hint for a mistake that is not listed.
+        rtol: relative tolerance.
+        atol: absolute tolerance.
+        given: what the code returns that the student was given, in a task that starts from such code.
+
+    Raises:
+        NotDone: the answer still returns what the given code returns.
     """
     if close(got, right, rtol=rtol, atol=atol):
         return None
+    if given is not None:
+        not_given(got, given)
     for hint, value in wrong.items():
         if close(got, value, rtol=rtol, atol=atol):
             return hint
-    return otherwise
+    return f"{otherwise} {ESTIMATE}" if _near(got, right) else otherwise
+
+
+ESTIMATE = (
+    "It comes within a few per cent, though. If it is an estimate from random draws or coarse steps: the "
+    "task asks for the exact value."
+)
+
+
+def _near(got: Tensor | float, right: Tensor | float) -> bool:
+    got, right = (torch.as_tensor(t, dtype=torch.float64) for t in (got, right))
+    return got.shape == right.shape and bool((got - right).norm() <= 0.06 * right.norm())
+
+
+def not_given(got: Tensor | float, given: Tensor | float) -> None:
+    """Raise NotDone where an answer returns what the code returns that the student was given."""
+    if close(got, given):
+        raise NotDone("Not done yet: this still returns what the code that you were given returns.")

@@ -57,19 +57,19 @@ def check(name: str, namespace: Mapping[str, Any] | None = None) -> None:
 
 
 def hint(name: str) -> None:
-    """Show the next hint to a task; each call shows one more."""
+    """Show the next hint to a task; each call shows one more, after the last one the last again."""
     task = _task(name)
     if not task:
         return
     used = _Session.hints_used.get(name, 0)
     if used == len(task.hints):
+        number, _, title = task.section.partition(" ")
         _display(
             Note(
-                f"{name}: that was the last of {len(task.hints)} hints",
-                "Read the part of the chapter once more.",
+                f"{name}: hint {used} of {used}, and that is the last",
+                " ".join([*task.hints[-1:], f'Read section {number}, "{title}", of the chapter once more.']),
             )
         )
-        _Session.hints_used[name] = 0
         return
     _Session.hints_used[name] = used + 1
     _display(Note(f"{name}: hint {used + 1} of {len(task.hints)}", task.hints[used]))
@@ -105,7 +105,7 @@ def assess(task: Task, namespace: Mapping[str, Any], seed: int = SEED) -> Result
     if called:
         names = ", ".join(f"`{name}`" for name in dict.fromkeys(called))
         text = f"Your answer uses {names}. The task is to write it yourself, with plain torch operations."
-        return Result(task, tuple(Mark(c.name, c.points, False, text) for c in task.criteria))
+        return Result(task, tuple(Mark(c.name, c.points, False, text, judged=False) for c in task.criteria))
     reply = json.loads(json.dumps(run_probe(task.probe, namespace, seed)))  # as it crosses a process boundary
     return Result(task, tuple(judge(task.criteria, reply, seed)))
 

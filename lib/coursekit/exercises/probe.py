@@ -83,6 +83,54 @@ def gradient(fn: Any, *args: Any, wrt: Sequence[Tensor], **kwargs: Any) -> Plain
     return _attempt(fn, args, kwargs, grads)
 
 
+NUDGE = 1e-3  # large enough for a float32 answer, small enough for a slope
+
+
+def slopes(fn: Any, arguments: Callable[..., tuple[Any, ...]], *at: Tensor) -> Plain:
+    """How the sum of what `fn` returns changes along a fixed direction of each tensor in `at`, found twice.
+
+    By autograd, and by calling `fn` on both sides: where the two disagree, the gradient is cut on its way,
+    whatever the value is. Every call starts from the same random state.
+
+    Args:
+        fn: the student's function.
+        arguments: makes its arguments from tensors like `at`.
+        at: where; float64.
+
+    Returns:
+        As `call`, with the list of pairs [by autograd, by difference] for a value.
+    """
+    directions = [(1.5 + (torch.arange(t.numel()) * 1.7).sin()).reshape(t.shape).to(t) for t in at]
+
+    def tried(*points: Tensor) -> Any:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return fn(*arguments(*points))
+
+    def both(*points: Tensor) -> Any:
+        result = tried(*points)
+        if not isinstance(result, Tensor) or not result.requires_grad:
+            return result
+        found = torch.autograd.grad(result.sum(), list(points), allow_unused=True)
+        pairs = []
+        for i, (grad, direction) in enumerate(zip(found, directions, strict=True)):
+            up, down = (
+                tried(*(t.detach() + s * direction if j == i else t.detach() for j, t in enumerate(points)))
+                for s in (NUDGE, -NUDGE)
+            )
+            slope = 0.0 if grad is None else float((grad * direction).sum())
+            pairs.append([slope, float((up - down).detach().sum()) / (2 * NUDGE)])
+        return pairs
+
+    def read(result: Any) -> Plain:
+        return {"type": "no gradient"} if isinstance(result, Tensor) else plain(result)
+
+    if not callable(fn):
+        return call(fn)
+    both.__name__ = str(getattr(fn, "__name__", type(fn).__name__))
+    return _attempt(both, tuple(t.detach().clone().requires_grad_() for t in at), {}, read, blame=fn)
+
+
 def plain(value: Any, depth: int = 0) -> Plain:
     """Any value as tagged plain data: `{"type": "tensor", "dtype", "shape", "values"}`, `"number"`, `"text"`,
     `"flag"`, `"none"`, `"list"`, `"table"`, or `"other"` with the name of its class."""
@@ -105,7 +153,9 @@ def plain(value: Any, depth: int = 0) -> Plain:
     return {"type": "other", "class": type(value).__name__}
 
 
-def _attempt(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], read: Callable[[Any], Plain]) -> Plain:
+def _attempt(
+    fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], read: Callable[[Any], Plain], blame: Any = None
+) -> Plain:
     name = _text(str(getattr(fn, "__name__", type(fn).__name__)))
     if fn is None or fn is ...:
         return {"kind": "not done", "name": name}
@@ -118,9 +168,9 @@ def _attempt(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], read: Calla
     except NotImplementedError as error:
         if NOT_DONE in str(error):
             return {"kind": "not done", "name": name}
-        return _raised(error, fn, name)
+        return _raised(error, blame or fn, name)
     except (Exception, SystemExit) as error:
-        return _raised(error, fn, name)
+        return _raised(error, blame or fn, name)
     changed = [key for key, tensor in tensors.items() if not _same(tensor.detach(), before[key])]
     return {"kind": "returned", "name": name, "value": value, "changed": changed}
 

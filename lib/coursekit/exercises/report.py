@@ -40,6 +40,11 @@ class Result:
         return next((mark.hint for mark in self.marks if not mark.passed), "")
 
     @property
+    def rows(self) -> list[tuple[str, Mark]]:
+        """Each mark with its verdict in words."""
+        return [(verdict(mark), mark) for mark in self.marks]
+
+    @property
     def headline(self) -> str:
         if self.state == NOT_STARTED:
             return f"{self.task.name}: {self.state} ({points(self.task.points)})"
@@ -58,15 +63,15 @@ class Result:
     def __repr__(self) -> str:
         lines = [f"{SYMBOLS[self.state]} {self.headline}"]
         if self.state != NOT_STARTED:
-            lines += [f"  {'✓ passed ' if m.passed else '✗ not yet'}  {m.criterion}" for m in self.marks]
+            lines += [f"  {word:<13}  {m.criterion}" for word, m in self.rows]
         lines += [f"  {text.replace('`', '')}" for text in (self.hint, self.note) if text]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f'<tr><td style="{_CELL}">{"✓ passed" if m.passed else "✗ not yet"}</td>'
+            f'<tr><td style="{_CELL}">{word}</td>'
             f'<td style="{_CELL}">{rich(m.criterion)}</td><td style="{_CELL}">{points(m.points)}</td></tr>'
-            for m in self.marks
+            for word, m in self.rows
         )
         head = "".join(f'<th scope="col" style="{_CELL}">{t}</th>' for t in ("Result", "Criterion", "Worth"))
         marks = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
@@ -147,6 +152,15 @@ class Progress:
             f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>",
             paragraph(self.note),
         )
+
+
+def verdict(mark: Mark) -> str:
+    """A cross says that this criterion fails; where something else stands in the way there is none."""
+    if mark.passed:
+        return "✓ passed"
+    if not mark.started:
+        return "○ not started"
+    return "✗ not yet" if mark.judged else "– not judged"
 
 
 def points(number: int) -> str:

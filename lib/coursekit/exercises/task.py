@@ -20,7 +20,8 @@ class Criterion:
     """One thing an answer must get right.
 
     `judge(data, seed)` sees the probe's plain data and returns None where the answer is right, or the hint
-    that fits what is wrong; it may raise `Trouble` (the readers in `judge` do).
+    that fits what is wrong; it may raise `Trouble` (the readers in `judge` do). It fails for the reason in
+    its name alone: one on gradients passes where the value is wrong and gradients flow.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Mark:
     passed: bool
     hint: str = ""
     started: bool = True  # False: the answer is still the stub
+    judged: bool = True  # False: no verdict on this criterion, something else stands in the way
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class Task:
     """One task of an exercise notebook.
 
     `points` counts the visible criteria and the hidden ones. `forbidden` lists dotted names that an answer
-    must not call: the reference library always, and whatever would make the task pointless.
+    must not call: the reference library always, and whatever would make the task pointless. `section` is the
+    heading of the chapter's section that the task belongs to, as in "4 The two terms".
     """
 
     name: str
@@ -55,6 +58,7 @@ class Task:
     criteria: tuple[Criterion, ...]
     hints: tuple[str, ...]
     forbidden: tuple[str, ...] = ()
+    section: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -72,11 +76,13 @@ class Task:
 
 @dataclass(frozen=True)
 class Wrong:
-    """A wrong answer that a student might give: the answer cell's source, and a piece of its hint."""
+    """A wrong answer that a student might give: the answer cell's source, a piece of its hint, and the
+    visible criteria that fail (all others pass)."""
 
     name: str
     source: str
     hint: str
+    fails: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ def from_joint(log_likelihood, log_prior):
     return joint.logsumexp(1), joint.log_softmax(0)
 """,
             "sum to one over the classes, for each input",
+            fails=("p(y|x) sums to one for each input", "p(x) p(y|x) = p(x|y) p(y)"),
         ),
         Wrong(
             "no prior",
@@ -20,6 +21,7 @@ def from_joint(log_likelihood, log_prior):
     return log_likelihood.logsumexp(1), log_likelihood.log_softmax(1)
 """,
             "p(y) is missing",
+            fails=("p(x) p(y|x) = p(x|y) p(y)",),
         ),
         Wrong(
             "probabilities",
@@ -29,6 +31,7 @@ def from_joint(log_likelihood, log_prior):
     return joint.logsumexp(1), joint.softmax(1)
 """,
             "Return their logarithms",
+            fails=("p(y|x) sums to one for each input", "p(x) p(y|x) = p(x|y) p(y)"),
         ),
         Wrong(
             "exp underflows",
@@ -39,6 +42,7 @@ def from_joint(log_likelihood, log_prior):
     return px.log(), (joint / px[:, None]).log()
 """,
             "log-sum-exp",
+            fails=("far from every class nothing underflows",),
         ),
         Wrong(
             "mean over classes",
@@ -48,6 +52,7 @@ def from_joint(log_likelihood, log_prior):
     return joint.mean(1), joint.log_softmax(1)
 """,
             "the log of a sum over classes",
+            fails=("p(x) p(y|x) = p(x|y) p(y)",),
         ),
         Wrong(
             "clamped far away",
@@ -57,6 +62,7 @@ def from_joint(log_likelihood, log_prior):
     return joint.logsumexp(1), joint.log_softmax(1)
 """,
             "should lower log p(x) by 1500",
+            fails=("far from every class nothing underflows",),
         ),
     ),
     "kl_categorical": (
@@ -67,6 +73,7 @@ def kl_categorical(p, q):
     return (torch.xlogy(p, p) - torch.xlogy(p, q)).sum(1) / math.log(2)
 """,
             "in bits",
+            fails=("random distributions, in nats",),
         ),
         Wrong(
             "swapped",
@@ -75,6 +82,7 @@ def kl_categorical(p, q):
     return (torch.xlogy(q, q) - torch.xlogy(q, p)).sum(1)
 """,
             "KL(q || p)",
+            fails=("random distributions, in nats", "a zero in p adds nothing"),
         ),
         Wrong(
             "0 log 0",
@@ -83,6 +91,7 @@ def kl_categorical(p, q):
     return (p * (p.log() - q.log())).sum(1)
 """,
             "0 times log 0",
+            fails=("a zero in p adds nothing",),
         ),
         Wrong(
             "cross-entropy",
@@ -91,6 +100,7 @@ def kl_categorical(p, q):
     return -torch.xlogy(p, q).sum(1)
 """,
             "cross-entropy",
+            fails=("random distributions, in nats",),
         ),
         Wrong(
             "no weights",
@@ -99,6 +109,7 @@ def kl_categorical(p, q):
     return (p.log() - q.log()).sum(1)
 """,
             "without weights",
+            fails=("random distributions, in nats", "a zero in p adds nothing"),
         ),
         Wrong(
             "mean",
@@ -107,6 +118,7 @@ def kl_categorical(p, q):
     return (torch.xlogy(p, p) - torch.xlogy(p, q)).mean(1)
 """,
             "mean over the values",
+            fails=("random distributions, in nats",),
         ),
         Wrong(
             "one number for the batch",
@@ -115,6 +127,7 @@ def kl_categorical(p, q):
     return (torch.xlogy(p, p) - torch.xlogy(p, q)).sum()
 """,
             "should return shape (4,)",
+            fails=("random distributions, in nats",),
         ),
         Wrong(
             "small number inside",
@@ -123,6 +136,7 @@ def kl_categorical(p, q):
     return (p * ((p + 1e-12).log() - (q + 1e-12).log())).sum(1)
 """,
             "small number",
+            fails=(),
         ),
     ),
     "moment_match": (
@@ -134,6 +148,7 @@ def moment_match(weights, means, stds):
     return mean, (weights * (stds**2 + means**2)).sum() - mean**2
 """,
             "This is the variance",
+            fails=("the standard deviation",),
         ),
         Wrong(
             "spread of the means left out",
@@ -142,6 +157,7 @@ def moment_match(weights, means, stds):
     return (weights * means).sum(), (weights * stds**2).sum().sqrt()
 """,
             "Only the spread inside",
+            fails=("the standard deviation",),
         ),
         Wrong(
             "average std",
@@ -150,6 +166,7 @@ def moment_match(weights, means, stds):
     return (weights * means).sum(), (weights * stds).sum()
 """,
             "Variances add",
+            fails=("the standard deviation",),
         ),
         Wrong(
             "unweighted",
@@ -159,6 +176,7 @@ def moment_match(weights, means, stds):
     return mean, ((stds**2 + means**2).mean() - mean**2).sqrt()
 """,
             "plain average",
+            fails=("the mean", "the standard deviation"),
         ),
         Wrong(
             "heaviest component",
@@ -168,6 +186,7 @@ def moment_match(weights, means, stds):
     return means[k], stds[k]
 """,
             "heaviest component",
+            fails=("the mean", "the standard deviation"),
         ),
         Wrong(
             "second moment",
@@ -176,6 +195,7 @@ def moment_match(weights, means, stds):
     return (weights * means).sum(), (weights * (stds**2 + means**2)).sum().sqrt()
 """,
             "root of E[x²]",
+            fails=("the standard deviation",),
         ),
     ),
     "prediction": (
@@ -183,36 +203,48 @@ def moment_match(weights, means, stds):
             "forward and reverse swapped",
             "prediction = dict(forward_mean=-2, forward_std=0.6, reverse_mean=-0.6, reverse_std=2)",
             "sits on one bump",
+            fails=(
+                "forward KL: where q sits",
+                "forward KL: how wide q is",
+                "reverse KL: where q sits",
+                "reverse KL: how wide q is",
+            ),
         ),
         Wrong(
             "halfway",
             "prediction = dict(forward_mean=0, forward_std=2, reverse_mean=-2, reverse_std=0.6)",
             "Halfway",
+            fails=("forward KL: where q sits",),
         ),
         Wrong(
             "forward too narrow",
             "prediction = dict(forward_mean=-0.6, forward_std=0.6, reverse_mean=-2, reverse_std=0.6)",
             "leave one bump out",
+            fails=("forward KL: how wide q is",),
         ),
         Wrong(
             "the lighter bump",
             "prediction = dict(forward_mean=-0.6, forward_std=2, reverse_mean=2, reverse_std=0.6)",
             "local minimum",
+            fails=("reverse KL: where q sits",),
         ),
         Wrong(
             "reverse in the gap",
             "prediction = dict(forward_mean=-0.6, forward_std=2, reverse_mean=-0.6, reverse_std=0.6)",
             "p has almost none",
+            fails=("reverse KL: where q sits",),
         ),
         Wrong(
             "reverse too wide",
             "prediction = dict(forward_mean=-0.6, forward_std=2, reverse_mean=-2, reverse_std=2)",
             "reach into the gap",
+            fails=("reverse KL: how wide q is",),
         ),
         Wrong(
             "a word for a number",
             'prediction = dict(forward_mean="left", forward_std=2, reverse_mean=-2, reverse_std=2)',
             "should be a number",
+            fails=("forward KL: where q sits", "reverse KL: how wide q is"),
         ),
     ),
     "two_ways": (
@@ -224,6 +256,7 @@ def two_ways(n, generator):
     return x, -0.9 * x + 0.02 * torch.randn(n, generator=generator).clamp(-4, 4)
 """,
             "all targets agree",
+            fails=("at the obstacle the average is like no target",),
         ),
         Wrong(
             "mostly left",
@@ -234,6 +267,7 @@ def two_ways(n, generator):
     return x, side * x
 """,
             "so frequent",
+            fails=("at the obstacle the average is like no target",),
         ),
         Wrong(
             "nothing but noise",
@@ -243,6 +277,7 @@ def two_ways(n, generator):
     return x, x * (2 * torch.rand(n, generator=generator) - 1)
 """,
             "nothing between",
+            fails=("at the obstacle the average is like no target",),
         ),
         Wrong(
             "two ways on the free road too",
@@ -252,6 +287,7 @@ def two_ways(n, generator):
     return x, 2.0 * torch.randint(0, 2, (n,), generator=generator) - 1
 """,
             "Make them agree",
+            fails=("on the free road the average is a good answer",),
         ),
         Wrong(
             "global random state",
@@ -261,6 +297,7 @@ def two_ways(n, generator):
     return x, x * (2.0 * torch.randint(0, 2, (n,)) - 1)
 """,
             "cannot be repeated",
+            fails=("the data come from the generator",),
         ),
         Wrong(
             "steering out of range",
@@ -270,6 +307,7 @@ def two_ways(n, generator):
     return x, x * (2.0 * torch.randint(0, 2, (n,), generator=generator) - 1) * 90
 """,
             "between -1 and 1",
+            fails=("x and y have the right form",),
         ),
         Wrong(
             "four hundred rows always",
@@ -279,6 +317,7 @@ def two_ways(n, generator):
     return x, x * (2.0 * torch.randint(0, 2, (400,), generator=generator) - 1)
 """,
             "shape (301,)",
+            fails=(),
         ),
     ),
 }

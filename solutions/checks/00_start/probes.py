@@ -34,9 +34,9 @@ def distributions(seed: int) -> tuple[Tensor, Tensor]:
     return p, q
 
 
-def with_zeros(p: Tensor) -> Tensor:
+def with_zeros(p: Tensor, zero: float = 0.0) -> Tensor:
     p = p.clone()
-    p[0, 1] = p[1, 0] = p[1, 4] = 0
+    p[0, 1] = p[1, 0] = p[1, 4] = zero
     return p / p.sum(1, keepdim=True)
 
 
@@ -45,6 +45,7 @@ def run_kl_categorical(kl_categorical, *, seed: int) -> Plain:
     return {
         "random": call(kl_categorical, p, q),
         "zeros": call(kl_categorical, with_zeros(p), q),
+        "almost zeros": call(kl_categorical, with_zeros(p, 1e-13), q),
         "outside": call(kl_categorical, p, with_zeros(q)),
         "equal": call(kl_categorical, with_zeros(p), with_zeros(p)),
     }

@@ -12,6 +12,7 @@ def denoising_loss(model, x, noise):
     return (model(noisy) - noisy).square().flatten(1).sum(1)
 """,
             "The target is the noisy image",
+            fails=("a model that copies its input", "a perfect model"),
         ),
         Wrong(
             "nothing is corrupted",
@@ -20,6 +21,7 @@ def denoising_loss(model, x, noise):
     return (model(x) - x).square().flatten(1).sum(1)
 """,
             "never sees the noise",
+            fails=("a model that copies its input",),
         ),
         Wrong(
             "the target is the noise",
@@ -28,6 +30,7 @@ def denoising_loss(model, x, noise):
     return (model(x + noise) - noise).square().flatten(1).sum(1)
 """,
             "The target is the noise.",
+            fails=("a model that copies its input", "a perfect model"),
         ),
         Wrong(
             "mean over pixels",
@@ -36,6 +39,7 @@ def denoising_loss(model, x, noise):
     return (model(x + noise) - x).square().flatten(1).mean(1)
 """,
             "mean over the pixels",
+            fails=("a model that copies its input",),
         ),
         Wrong(
             "one number for the batch",
@@ -44,6 +48,7 @@ def denoising_loss(model, x, noise):
     return (model(x + noise) - x).square().sum()
 """,
             "should return shape (4,)",
+            fails=("a model that copies its input", "a perfect model"),
         ),
         Wrong(
             "changes the images",
@@ -54,6 +59,7 @@ def denoising_loss(model, x, noise):
     return (model(x) - clean).square().flatten(1).sum(1)
 """,
             "in place",
+            fails=("a model that copies its input", "a perfect model"),
         ),
         Wrong(
             "norm",
@@ -62,6 +68,7 @@ def denoising_loss(model, x, noise):
     return (model(x + noise) - x).flatten(1).norm(dim=1)
 """,
             "Leave it squared",
+            fails=("a model that copies its input",),
         ),
         Wrong(
             "single precision",
@@ -70,6 +77,7 @@ def denoising_loss(model, x, noise):
     return (model(x + noise) - x).square().flatten(1).sum(1).float()
 """,
             "Keep the inputs' dtype",
+            fails=("a model that copies its input", "a perfect model"),
         ),
     ),
     "contractive_penalty": (
@@ -83,6 +91,7 @@ def contractive_penalty(encode, x):
     return torch.stack(rows, 1).flatten(1).norm(dim=1)
 """,
             "This is the Frobenius norm",
+            fails=("a linear encoder",),
         ),
         Wrong(
             "gradient of the sum",
@@ -93,6 +102,7 @@ def contractive_penalty(encode, x):
     return g.square().sum(1)
 """,
             "gradient of the sum of the latents",
+            fails=("a linear encoder",),
         ),
         Wrong(
             "mean over latents",
@@ -104,6 +114,7 @@ def contractive_penalty(encode, x):
     return torch.stack(rows, 1).square().sum(2).mean(1)
 """,
             "mean over the latents",
+            fails=("a linear encoder",),
         ),
         Wrong(
             "no graph",
@@ -115,6 +126,7 @@ def contractive_penalty(encode, x):
     return torch.stack(rows, 1).square().sum((1, 2))
 """,
             "No gradient flows",
+            fails=("its gradient reaches the encoder's weights",),
         ),
         Wrong(
             "the weights' graph cut",
@@ -126,6 +138,7 @@ def contractive_penalty(encode, x):
     return torch.stack(rows, 1).square().sum((1, 2)) + 0 * h.sum(1)
 """,
             "create_graph=True",
+            fails=("its gradient reaches the encoder's weights",),
         ),
         Wrong(
             "one Jacobian for all",
@@ -135,6 +148,7 @@ def contractive_penalty(encode, x):
     return jacobian.square().sum().expand(len(x))
 """,
             "each image has its own",
+            fails=("each image has its own Jacobian",),
         ),
     ),
     "sparse_code": (
@@ -145,6 +159,7 @@ def sparse_code(x, a, lam):
     return ((a * x).abs() - lam).clamp_min(0) / a**2
 """,
             "the sign is not",
+            fails=("the code of least loss",),
         ),
         Wrong(
             "not divided",
@@ -153,6 +168,7 @@ def sparse_code(x, a, lam):
     return (a * x).sign() * ((a * x).abs() - lam).clamp_min(0)
 """,
             "up to a factor a²",
+            fails=("the code of least loss",),
         ),
         Wrong(
             "no penalty",
@@ -161,6 +177,7 @@ def sparse_code(x, a, lam):
     return x / a
 """,
             "without the penalty",
+            fails=("the code of least loss", "exactly zero where the penalty outweighs"),
         ),
         Wrong(
             "hard threshold",
@@ -169,6 +186,7 @@ def sparse_code(x, a, lam):
     return torch.where((a * x).abs() > lam, x / a, torch.zeros_like(x))
 """,
             "the others are not pulled in",
+            fails=("the code of least loss",),
         ),
         Wrong(
             "not clipped",
@@ -177,6 +195,7 @@ def sparse_code(x, a, lam):
     return (a * x).sign() * ((a * x).abs() - lam) / a**2
 """,
             "Beyond, the formula changes sign",
+            fails=("the code of least loss", "exactly zero where the penalty outweighs"),
         ),
         Wrong(
             "factor two from the square",
@@ -185,6 +204,7 @@ def sparse_code(x, a, lam):
     return (a * x).sign() * ((a * x).abs() - lam / 2).clamp_min(0) / a**2
 """,
             "half as hard",
+            fails=("the code of least loss", "exactly zero where the penalty outweighs"),
         ),
         Wrong(
             "½ counted twice",
@@ -193,6 +213,7 @@ def sparse_code(x, a, lam):
     return (a * x).sign() * ((a * x).abs() - 2 * lam).clamp_min(0) / a**2
 """,
             "twice as hard",
+            fails=("the code of least loss",),
         ),
         Wrong(
             "squared penalty",
@@ -201,6 +222,7 @@ def sparse_code(x, a, lam):
     return a * x / (a**2 + 2 * lam)
 """,
             "a squared penalty",
+            fails=("the code of least loss", "exactly zero where the penalty outweighs"),
         ),
     ),
     "bottleneck_error": (
@@ -212,6 +234,7 @@ def bottleneck_error(x, k):
     return (values[:k] ** 2).sum() / len(x)
 """,
             "what is thrown away",
+            fails=("data of known spectrum, two latents", "no bottleneck, no error"),
         ),
         Wrong(
             "N - 1",
@@ -221,6 +244,7 @@ def bottleneck_error(x, k):
     return values[k:].sum()
 """,
             "not by one less",
+            fails=("data of known spectrum, two latents",),
         ),
         Wrong(
             "singular values not squared",
@@ -230,6 +254,7 @@ def bottleneck_error(x, k):
     return values[k:].sum() / len(x)
 """,
             "count squared",
+            fails=("data of known spectrum, two latents",),
         ),
         Wrong(
             "not centred",
@@ -239,6 +264,7 @@ def bottleneck_error(x, k):
     return (values[k:] ** 2).sum() / len(x)
 """,
             "not centred",
+            fails=("data of known spectrum, two latents",),
         ),
         Wrong(
             "mean over pixels",
@@ -248,6 +274,7 @@ def bottleneck_error(x, k):
     return (values[k:] ** 2).mean() / len(x) * (x.shape[1] - k) / x.shape[1]
 """,
             "mean over the pixels",
+            fails=("data of known spectrum, two latents", "no bottleneck, no error"),
         ),
         Wrong(
             "nothing for the full width",
@@ -257,6 +284,7 @@ def bottleneck_error(x, k):
     return (values[min(k, 3):] ** 2).sum() / len(x)
 """,
             "the error is 0",
+            fails=("no bottleneck, no error",),
         ),
     ),
 }

@@ -1,7 +1,7 @@
 """Visible checks of 01_autoencoder: known values and properties, with the hint that fits."""
 
 import torch
-from coursekit.exercises.judge import close, explain, number, tensor, tensors
+from coursekit.exercises.judge import PARTLY, WHOLE, close, explain, number, passages, tensor
 from coursekit.exercises.probe import Plain
 from coursekit.exercises.task import Criterion, Task
 from torch import Tensor
@@ -66,24 +66,29 @@ def linear_encoder(data: Plain, seed: int) -> str | None:
 
 
 def own_jacobian(data: Plain, seed: int) -> str | None:
-    x = encoder_inputs(seed)
-    return explain(
-        tensor(data, "square", (4,), meaning=EACH),
-        4 * x.square().sum(1),
-        {},
-        "For the encoder h = x² the Jacobian of an image is diag(2 x): each image has its own.",
+    together = tensor(data, "square", None).reshape(-1)
+    alone = [tensor(data, key, None).reshape(-1) for key in ("first", "last")]
+    each = len(together) == 4 and len(alone[0]) == len(alone[1]) == 1
+    if each and not close(*alone) and close(together[[0, 3]], torch.cat(alone)):
+        return None
+    return (
+        "The penalty of an image should not depend on the other images of the batch. For the encoder h = x² "
+        "the Jacobian of an image is diag(2 x): each image has its own."
     )
 
 
 def trains(data: Plain, seed: int) -> str | None:
-    (got,) = tensors(data, "gradient", [(3, 5)])
-    right = 2 * 4 * encoder_weights(seed)
-    if close(got, torch.zeros(3, 5)):
+    (passage,) = passages(data, "slopes", 1)
+    if passage == WHOLE:
+        return None
+    if passage == PARTLY:
         return (
-            "The penalty does not depend on the encoder's weights any more. "
-            "Ask for a graph of the gradient: `create_graph=True`."
+            "Only a part of the penalty's gradient reaches the encoder's weights. Is a graph cut somewhere?"
         )
-    return None if close(got, right) else "The gradient of the penalty in the encoder's weights is wrong."
+    return (
+        "The penalty does not depend on the encoder's weights any more. "
+        "Ask for a graph of the gradient: `create_graph=True`."
+    )
 
 
 # --- sparse_code -------------------------------------------------------------------------------------
@@ -197,6 +202,8 @@ TASKS = [
             "The input is x + noise, the target is x.",
             "`(a - b).square().flatten(1).sum(1)` sums over everything except the batch.",
         ),
+        (),
+        "5 Denoising: give back what was never shown",
     ),
     Task(
         "contractive_penalty",
@@ -215,6 +222,8 @@ TASKS = [
             "because image b influences only h[b].",
             "x must require gradients: `x.detach().requires_grad_()`. Loop over j, add up the squares.",
         ),
+        (),
+        "6 Contractive: a code that holds still",
     ),
     Task(
         "sparse_code",
@@ -232,6 +241,7 @@ TASKS = [
             "Together: shrink |a x| by λ, not below zero; give it the sign of a x; divide by a².",
         ),
         ("torch.nn.functional.softshrink", "torch.nn.Softshrink"),
+        "4 Sparse: few numbers at a time",
     ),
     Task(
         "bottleneck_error",
@@ -251,5 +261,6 @@ TASKS = [
             "`torch.linalg.eigvalsh` returns them in rising order.",
         ),
         ("torch.pca_lowrank", "sklearn"),
+        "2 Derive: what a linear door lets through",
     ),
 ]

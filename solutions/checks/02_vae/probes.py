@@ -1,7 +1,7 @@
 """Probes of 02_vae: they try the answers on seeded inputs and write down what came out."""
 
 import torch
-from coursekit.exercises.probe import Plain, Probe, call, gradient
+from coursekit.exercises.probe import Plain, Probe, call, slopes
 from torch import Tensor
 
 
@@ -18,12 +18,11 @@ def posterior(seed: int) -> tuple[Tensor, Tensor]:
 
 def run_kl(kl, *, seed: int) -> Plain:
     mu, logvar = posterior(seed)
-    live = [mu.clone().requires_grad_(), logvar.clone().requires_grad_()]
     zero = torch.zeros(2, 4, dtype=torch.float64)
     return {
         "random": call(kl, mu.clone(), logvar.clone()),
         "prior": call(kl, zero, zero.clone()),
-        "gradient": gradient(kl, *live, wrt=live),
+        "slopes": slopes(kl, lambda *at: at, mu, logvar),
         "narrow": call(kl, mu.clone(), logvar - 40),
     }
 
@@ -45,13 +44,12 @@ def run_reparameterise(reparameterise, *, seed: int) -> Plain:
 
     mu, logvar = repeated()
     small = posterior(seed)
-    live = [t.clone().requires_grad_() for t in small]
     return {
         "draws": call(reparameterise, mu, logvar, generator()),
         "small": call(reparameterise, *small, generator()),
         "again": call(reparameterise, *small, generator()),
         "other": call(reparameterise, *small, generator(seed + 1)),
-        "gradient": gradient(reparameterise, *live, generator(), wrt=live),
+        "slopes": slopes(reparameterise, lambda *at: (*at, generator()), *small),
         "images": call(reparameterise, *draw(seed, 2, 3, 2, 4, 4), generator()),
     }
 
@@ -68,7 +66,8 @@ def run_negative_elbo(negative_elbo, implied_beta, *, seed: int) -> Plain:
     extreme = torch.where(x > 0.5, -200.0, 200.0).double()
     return {
         "random": call(negative_elbo, logits.clone(), x.clone(), kl.clone()),
-        "extreme": call(negative_elbo, extreme, x.clone(), kl.clone()),
+        "extreme": call(negative_elbo, extreme, x.clone(), torch.zeros_like(kl)),
+        "half as extreme": call(negative_elbo, extreme / 2, x.clone(), torch.zeros_like(kl)),
         "wide": call(negative_elbo, logits.repeat(1, 2), x.repeat(1, 2), kl.clone()),
         "beta 784": call(implied_beta, 784),
         "beta 64": call(implied_beta, 64),
@@ -82,42 +81,73 @@ def log_weights(seed: int) -> Tensor:
 
 def run_iwae(iwae, *, seed: int) -> Plain:
     log_w = log_weights(seed)
-    live = log_w.clone().requires_grad_()
     return {
         "random": call(iwae, log_w.clone()),
         "one": call(iwae, log_w[:1].clone()),
         "far": call(iwae, log_w - 1000),
-        "gradient": gradient(iwae, live, wrt=[live]),
+        "slopes": slopes(iwae, lambda *at: at, log_w),
         "impossible": call(iwae, torch.cat([log_w, torch.full_like(log_w[:2], -torch.inf)])),
     }
 
 
-def linear_gaussian(seed: int) -> tuple[Tensor, ...]:
-    """x, m, v, w, b, s2, each (6,): z ~ N(0, 1), x|z ~ N(w z + b, s2), q(z|x) = N(m, v)."""
-    x, m, w, b, u, t = draw(seed, 6, 6)
-    return x, m, (0.5 * u).exp(), w, b, (0.5 * t).exp()
+Model = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
-def run_elbo_gap(elbo_gap, *, seed: int) -> Plain:
-    args = linear_gaussian(seed)
-    x, m, v, _, b, s2 = args
+def linear_gaussian(seed: int, latents: int, *, apart: bool = False) -> Model:
+    """x (4,), m (J,), v (J,), W (4, J), b (4,), s2 (): z ~ N(0, I), x|z ~ N(W z + b, s2 I), q = N(m, diag v).
+
+    With `apart` the columns of W are orthogonal.
+    """
+    x, b, t = draw(seed, 3, 4)
+    m, u = draw(seed + 1, 2, latents)
+    w = draw(seed + 2, 4, latents)
+    if apart:
+        w = torch.linalg.qr(w).Q * (0.5 + draw(seed + 3, latents).abs())
+    elif latents > 1:
+        w = w + w[:, :1]  # columns that have much in common
+    return x, m, (0.4 * u).exp(), w, b, 0.5 + t[0].abs()
+
+
+def run_elbo_gap(elbo_gap, least_gap, *, seed: int) -> Plain:
+    def gap(model: Model) -> Plain:
+        return call(elbo_gap, *(t.clone() for t in model))
+
+    def least(model: Model) -> Plain:
+        return call(least_gap, model[3].clone(), model[5].clone())
+
+    one, apart = linear_gaussian(seed, 1), linear_gaussian(seed, 2, apart=True)
+    two, three = linear_gaussian(seed, 2), linear_gaussian(seed, 3)
+    x, m, v, w, b, s2 = two
     return {
-        "random": call(elbo_gap, *(t.clone() for t in args)),
-        "deaf": call(elbo_gap, x.clone(), m.clone(), v.clone(), torch.zeros_like(x), b.clone(), s2.clone()),
+        "one": gap(one),
+        "apart": gap(apart),
+        "two": gap(two),
+        "least": least(two),
+        "least apart": least(apart),
+        "three": gap(three),
+        "least three": least(three),
+        "deaf": gap((x, m, v, torch.zeros_like(w), b, s2)),
     }
 
 
-def gaussians(seed: int) -> tuple[Tensor, Tensor]:
-    """Means and standard deviations, each (6,)."""
-    mu, u = draw(seed, 2, 6)
+def gaussians(seed: int, latents: int) -> tuple[Tensor, Tensor]:
+    """Means and standard deviations of five Gaussians, each (5, J)."""
+    mu, u = draw(seed, 2, 5, latents)
     return mu, (0.5 * u).exp()
 
 
-def run_score_variance(score_variance, *, seed: int) -> Plain:
-    mu, sigma = gaussians(seed)
+def run_score_variance(score_variance, best_baseline, *, seed: int) -> Plain:
+    def variance(latents: int, shift: float) -> Plain:
+        mu, sigma = gaussians(seed, latents)
+        return call(score_variance, mu, sigma, torch.full_like(mu[:, 0], shift))
+
     return {
-        "random": call(score_variance, mu.clone(), sigma.clone()),
-        "centred": call(score_variance, torch.zeros_like(mu), sigma.clone()),
+        "one": variance(1, 0.0),
+        "three": variance(3, 0.0),
+        "baseline": variance(3, 1.5),
+        "best": call(best_baseline, *gaussians(seed, 3)),
+        "five": variance(5, -0.7),
+        "best five": call(best_baseline, *gaussians(seed, 5)),
     }
 
 
@@ -126,6 +156,6 @@ PROBES = {
     "reparameterise": Probe(("reparameterise",), run_reparameterise),
     "negative_elbo": Probe(("negative_elbo", "implied_beta"), run_negative_elbo),
     "iwae": Probe(("iwae",), run_iwae),
-    "elbo_gap": Probe(("elbo_gap",), run_elbo_gap),
-    "score_variance": Probe(("score_variance",), run_score_variance),
+    "elbo_gap": Probe(("elbo_gap", "least_gap"), run_elbo_gap),
+    "score_variance": Probe(("score_variance", "best_baseline"), run_score_variance),
 }
