@@ -82,10 +82,10 @@ class Recipe:
 
 
 RECIPES = {
-    "GAN": Recipe(False, 0, 5000, 1e-3, 1e-3, 0.5, 0.1, 30, 24, 30),
-    "GAN, pseudo-labels": Recipe(False, 20, 5000, 1e-3, 1e-3, 0.5, 0.1, 20, 20, 30),
-    "WGAN-GP": Recipe(True, 0, 5000, 5e-4, 1e-3, 0.0, 1.0, 28, 22, 40),
-    "WGAN-GP, pseudo-labels": Recipe(True, 20, 5000, 5e-4, 1e-3, 0.0, 1.0, 19, 19, 40),
+    "GAN": Recipe(False, 0, 4500, 5e-4, 5e-4, 0.5, 0.1, 30, 24, 30),
+    "GAN, pseudo-labels": Recipe(False, 20, 4000, 5e-4, 5e-4, 0.5, 0.1, 20, 20, 30),
+    "WGAN-GP": Recipe(True, 0, 4500, 5e-4, 1e-3, 0.0, 1.0, 28, 22, 40),
+    "WGAN-GP, pseudo-labels": Recipe(True, 20, 4500, 5e-4, 1e-3, 0.0, 1.0, 19, 19, 40),
 }
 
 

@@ -33,7 +33,7 @@ class Recipe:
 
     Args:
         config: of the model.
-        augment: half of the images of a batch are warped.
+        augment: two of three images are warped.
         ema: decay of the averaged weights; 0 for none.
         steps: of AdamW, with a cosine from `rate` to 0.
     """
@@ -41,9 +41,9 @@ class Recipe:
     config: VAEConfig = field(default_factory=lambda: VAEConfig(likelihood="binomial", hidden=(256, 256)))
     augment: bool = False
     ema: float = 0.0
-    steps: int = 4000
+    steps: int = 2800
     batch: int = 128
-    rate: float = 2e-3
+    rate: float = 3e-3
     weight_decay: float = 1e-4
 
 
@@ -63,10 +63,10 @@ def ladder() -> list[tuple[str, Recipe]]:
 
 LADDER: list[tuple[str, dict[str, Any]]] = [
     ("+ beta-binomial likelihood", {"config": {"likelihood": "beta_binomial"}}),
-    ("+ half of each batch warped", {"augment": True}),
-    ("+ EMA .995 of the weights", {"ema": 0.995}),
     ("+ learned prior, 64 Gaussians", {"config": {"prior_components": 64}}),
-    ("+ dropout .2 in the decoder", {"config": {"decoder_dropout": 0.2}}),
+    ("+ two of three images warped", {"augment": True}),
+    ("+ EMA .995 of the weights", {"ema": 0.995}),
+    ("+ dropout .1 in the decoder", {"config": {"decoder_dropout": 0.1}}),
     ("+ width 384 instead of 256", {"config": {"hidden": (384, 384)}}),
 ]
 
@@ -77,7 +77,7 @@ def train(recipe: Recipe, seed: int) -> tuple[VAE, int]:
     x = load_digits("train").x
     if recipe.augment:
         warped = augment_digits(x.repeat(COPIES, 1, 1, 1), generator)
-        x = torch.cat([x.repeat(COPIES, 1, 1, 1), warped])
+        x = torch.cat([x.repeat(COPIES // 2, 1, 1, 1), warped])
     valid = load_digits("valid").x.float()
     with seeded(seed):  # the initial weights, and dropout
         model = VAE(recipe.config)
