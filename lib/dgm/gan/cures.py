@@ -24,6 +24,7 @@ def feature_matching_loss(real_features: Tensor, fake_features: Tensor) -> Tenso
         ValueError: if the features are not (B, D) with one D.
 
     Source: Salimans et al. 2016, section 3.1.
+    Equation: gan-feature-matching
     Test: tests/unit/test_gan.py::test_feature_matching_compares_means_only
     """
     if real_features.ndim != 2 or fake_features.ndim != 2 or real_features.shape[1] != fake_features.shape[1]:
@@ -69,6 +70,7 @@ class MinibatchDiscrimination(nn.Module):
         dims: L, length of each row.
 
     Source: Salimans et al. 2016, section 3.2.
+    Equation: gan-minibatch
     Test: tests/unit/test_gan.py::test_minibatch_discrimination_counts_neighbours
     """
 
@@ -113,6 +115,7 @@ def unrolled_parameters(
         ValueError: if `steps` is negative or the rate is not positive.
 
     Source: Metz et al. 2017, eqs. (7) to (9).
+    Equation: gan-unrolled
     Test: tests/unit/test_gan.py::test_unrolled_gradient_is_that_of_finite_differences
     """
     if steps < 0 or rate <= 0:

@@ -31,6 +31,7 @@ class FDivergence:
         optimal_critic: log u = log p - log q to f'(u).
 
     Source: Nowozin, Cseke & Tomioka 2016, tables 1 and 2.
+    Equation: gan-f-divergence, gan-conjugate
     Test: tests/unit/test_gan.py::test_conjugates_are_the_supremum
     """
 
@@ -98,6 +99,7 @@ def f_divergence(divergence: FDivergence, p: Tensor, q: Tensor) -> Tensor:
         ValueError: on other shapes, or a q that is not positive.
 
     Source: Nowozin, Cseke & Tomioka 2016, section 2.1.
+    Equation: gan-f-divergence
     Test: tests/unit/test_gan.py::test_f_divergences_are_what_they_are_called
     """
     _check_distributions(p, q)
@@ -132,6 +134,7 @@ def f_bound(
         ValueError: on other shapes.
 
     Source: Nowozin, Cseke & Tomioka 2016, eq. (4).
+    Equation: gan-f-bound
     Test: tests/unit/test_gan.py::test_bound_is_tight_at_the_optimal_critic_and_below_elsewhere
     """
     return _mean(critic_p, weights_p, "p") - _mean(divergence.conjugate(critic_q), weights_q, "q")
@@ -175,6 +178,7 @@ def optimal_logit(log_p: Tensor, log_q: Tensor) -> Tensor:
         (B,) logits.
 
     Source: Goodfellow et al. 2014, proposition 1.
+    Equation: gan-optimal-discriminator
     """
     return log_p - log_q
 
@@ -192,6 +196,7 @@ def optimal_discriminator(log_p: Tensor, log_q: Tensor) -> Tensor:
         (B,) probabilities that x is real.
 
     Source: Goodfellow et al. 2014, proposition 1.
+    Equation: gan-optimal-discriminator
     Test: tests/unit/test_gan.py::test_optimal_discriminator_beats_every_other_and_reaches_two_js_minus_log_4
     """
     return torch.sigmoid(optimal_logit(log_p, log_q))
@@ -215,6 +220,7 @@ def jensen_shannon(p: Tensor, q: Tensor) -> Tensor:
         ValueError: on other shapes.
 
     Source: Goodfellow et al. 2014, eq. (6); Lin 1991.
+    Equation: gan-value-js
     Test: tests/unit/test_gan.py::test_jensen_shannon_is_scipys_and_log_2_when_disjoint
     """
     _check_distributions(p, q)
@@ -240,6 +246,7 @@ def game_value(p: Tensor, q: Tensor, logits: Tensor) -> Tensor:
         ValueError: on other shapes.
 
     Source: Goodfellow et al. 2014, eq. (3).
+    Equation: gan-minimax, gan-value-js
     """
     _check_distributions(p, q)
     if logits.shape != p.shape:

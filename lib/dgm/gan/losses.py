@@ -30,6 +30,7 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor, *, real_target:
         ValueError: on other shapes, or a target outside (0, 1].
 
     Source: Goodfellow et al. 2014, eq. (1); smoothing: Salimans et al. 2016, section 3.4.
+    Equation: gan-minimax, gan-label-smoothing
     Test: tests/unit/test_gan.py::test_discriminator_loss_is_binary_cross_entropy
     """
     _check(real_logits=real_logits, fake_logits=fake_logits)
@@ -58,6 +59,7 @@ def saturating_generator_loss(fake_logits: Tensor) -> Tensor:
         ValueError: on another shape.
 
     Source: Goodfellow et al. 2014, eq. (1).
+    Equation: gan-saturating-gradient
     Test: tests/unit/test_gan.py::test_generator_losses_have_the_derivatives_that_name_them
     """
     _check(fake_logits=fake_logits)
@@ -80,6 +82,7 @@ def non_saturating_generator_loss(fake_logits: Tensor) -> Tensor:
         ValueError: on another shape.
 
     Source: Goodfellow et al. 2014, section 3.
+    Equation: gan-saturating-gradient, gan-non-saturating
     Test: tests/unit/test_gan.py::test_generator_losses_have_the_derivatives_that_name_them
     """
     _check(fake_logits=fake_logits)
