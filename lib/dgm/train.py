@@ -8,6 +8,7 @@ from which an interrupted run goes on bit for bit.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import os
@@ -101,8 +102,9 @@ def fit(
         validate_every: in steps; a twentieth of `steps` when None.
         patience: stop after so many validations in a row that brought no new best.
         monitor: the key of `validate`'s scalars that is to become small.
-        keep_best: names in `state` that get their weights of the best validation back at the end.
-        checkpoint: the file to write to and, if it is there, to resume from.
+        keep_best: names in `state` that get their weights of the best validation back at the end, also when
+            the run is interrupted or fails.
+        checkpoint: the file to write to and, if it is there, to resume from; needs `state`.
         checkpoint_every: in steps; a twentieth of `steps` when None. The last step is always saved.
         progress: show a progress bar.
     Returns:
@@ -112,8 +114,9 @@ def fit(
             checkpoint of another run (the file is left as it is, and so are the objects in `state`).
         TypeError: `state` holds something that cannot be saved, or `step` returns no scalars.
         FloatingPointError: a scalar is NaN or infinite; names the step and the key. That step is not saved.
-        KeyboardInterrupt: with a checkpoint, an interrupt waits for the end of the step, saves, then is
-            raised; a second one does not wait, and leaves the last checkpoint as it was.
+        KeyboardInterrupt: an interrupt waits for the end of the step, saves where there is a checkpoint,
+            then is raised and names the step; a second one does not wait, and leaves the last checkpoint as
+            it was.
     """
     state = dict(state or {})
     counts = {
@@ -147,12 +150,18 @@ def fit(
             if progress:
                 print(f"resumed {path.name} at step {saved_at} of {steps}")
 
+    def put_back_the_best() -> None:
+        for name, weights in best.items():
+            state[name].load_state_dict(weights)
+
     recorder = _Recorder(history)
     stream = _stream(batches)
     with (
-        _Interrupts(wait=path is not None) as interrupts,
+        _Interrupts() as interrupts,
         Bar(steps, initial=saved_at, enabled=progress) as bar,
+        contextlib.ExitStack() as at_the_end,
     ):
+        at_the_end.callback(put_back_the_best)  # of a run that is stopped or fails as well
         done = saved_at
         while done < steps and not _is_over(history, patience):
             try:
@@ -173,14 +182,13 @@ def fit(
                 recorder.flush()
                 save(done)
             if interrupts.asked:
-                raise KeyboardInterrupt(f"stopped after step {done}; saved in {path}")
+                where = "nothing saved: no checkpoint was given" if path is None else f"saved in {path}"
+                raise KeyboardInterrupt(f"stopped after step {done}; {where}")
             if bar.due:
                 bar.show(done, _summary(history))
         recorder.flush()
         save(done)
         bar.show(done, _summary(history))
-    for name, weights in best.items():
-        state[name].load_state_dict(weights)
     return history
 
 
@@ -467,6 +475,11 @@ def _check_arguments(
             f"batches is a {type(batches).__name__} without state_dict and load_state_dict, so no run can be "
             "resumed; use dgm.data.Batches, or leave out checkpoint="
         )
+    if checkpoint is not None and not state:
+        raise ValueError(
+            "checkpoint needs state, or no weights would be saved and a resumed run would go on from "
+            'fresh ones; give all that a step changes, such as state={"model": model, "optimiser": optimiser}'
+        )
 
 
 def _has_state(item: Any) -> bool:
@@ -487,8 +500,8 @@ def _stream(batches: Iterable[Any]) -> Iterator[Any]:
 class _Interrupts:
     """Make Ctrl-C wait until the end of the step: inside it, half of the weights may have been updated."""
 
-    def __init__(self, *, wait: bool) -> None:
-        self.wait = wait and threading.current_thread() is threading.main_thread()
+    def __init__(self) -> None:
+        self.wait = threading.current_thread() is threading.main_thread()
         self.asked = False
 
     def _note(self, number: int, frame: FrameType | None) -> None:

@@ -36,6 +36,11 @@ def counting(**more):
     return lambda batch: {"loss": float(next(count)), **more}
 
 
+def some_state():
+    """What a checkpoint of a counting run is given: one that saves no weights is refused."""
+    return {"model": nn.Linear(1, 1)}
+
+
 def tensors_of(item, path=""):
     """All tensors and numbers of a state, by path."""
     if isinstance(item, torch.Generator):
@@ -171,15 +176,25 @@ def test_checkpointing_does_not_change_the_run(tmp_path, uninterrupted):
 
 def test_resuming_says_so(tmp_path, capsys):
     batches = Batches(torch.arange(4), batch_size=1)
-    fit(counting(), batches, steps=3, checkpoint=tmp_path / "a.safetensors", progress=False)
+    run = {"state": some_state(), "checkpoint": tmp_path / "a.safetensors"}
+    fit(counting(), batches, steps=3, **run, progress=False)
     assert capsys.readouterr().out == ""
-    fit(counting(), batches, steps=5, checkpoint=tmp_path / "a.safetensors")
+    fit(counting(), batches, steps=5, **run)
     assert capsys.readouterr().out == "resumed a.safetensors at step 3 of 5\n"
 
 
 # Ctrl-C
 
 
+@pytest.fixture
+def usual_ctrl_c():
+    """SIGINT raises KeyboardInterrupt, also where the tests run in a background that ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("usual_ctrl_c")
 def test_ctrl_c_finishes_the_step_saves_and_raises(tmp_path, uninterrupted):
     path = tmp_path / "run.safetensors"
 
@@ -198,6 +213,7 @@ def test_ctrl_c_finishes_the_step_saves_and_raises(tmp_path, uninterrupted):
     assert_same(*uninterrupted(False)[:2], resumed, history)
 
 
+@pytest.mark.usefixtures("usual_ctrl_c")
 def test_a_second_ctrl_c_does_not_wait_and_keeps_the_last_checkpoint(tmp_path, uninterrupted):
     path = tmp_path / "run.safetensors"
 
@@ -215,12 +231,70 @@ def test_a_second_ctrl_c_does_not_wait_and_keeps_the_last_checkpoint(tmp_path, u
     assert_same(*uninterrupted(False)[:2], resumed, history)
 
 
+@pytest.mark.usefixtures("usual_ctrl_c")
+def test_ctrl_c_without_a_checkpoint_finishes_the_step_and_puts_the_best_back():
+    model = nn.Linear(1, 1, bias=False)
+    count = itertools.count(1)
+
+    def step(batch):
+        n = next(count)
+        if n == 7:
+            os.kill(os.getpid(), signal.SIGINT)
+        with torch.no_grad():
+            model.weight.fill_(n)
+        return {"loss": 0.0}
+
+    def validate():
+        return {"loss": (model.weight.item() - 4) ** 2}
+
+    with pytest.raises(
+        KeyboardInterrupt, match="stopped after step 7; nothing saved: no checkpoint was given"
+    ):
+        fit(
+            step,
+            [0],
+            steps=10,
+            state={"model": model},
+            validate=validate,
+            validate_every=2,
+            keep_best=["model"],
+            progress=False,
+        )
+    assert model.weight.item() == 4  # step 4 was the best; step 7 the last
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_run_that_fails_puts_the_best_back_too():
+    losses = iter([1.0, math.nan])
+    model = nn.Linear(1, 1, bias=False)
+    count = itertools.count(1)
+
+    def step(batch):
+        with torch.no_grad():
+            model.weight.fill_(next(count))
+        return {"loss": 0.0}
+
+    arguments = {"state": {"model": model}, "validate": lambda: {"loss": next(losses)}, "validate_every": 2}
+    with pytest.raises(FloatingPointError, match="after step 4"):
+        fit(step, [0], steps=10, keep_best=["model"], progress=False, **arguments)
+    assert model.weight.item() == 2
+
+
+def test_a_checkpoint_that_would_save_no_weights_is_refused(tmp_path):
+    batches = Batches(torch.arange(4), batch_size=1)
+    for state in (None, {}):
+        with pytest.raises(ValueError, match=r"checkpoint needs state, .* from fresh ones; give all .*model"):
+            fit(counting(), batches, steps=3, state=state, checkpoint=tmp_path / "a")
+    assert not list(tmp_path.iterdir())
+
+
 def test_fit_works_outside_the_main_thread(tmp_path):
     results = []
 
     def work():
         batches = Batches(torch.arange(4), batch_size=1)
-        results.append(fit(counting(), batches, steps=3, checkpoint=tmp_path / "a", progress=False))
+        run = {"state": some_state(), "checkpoint": tmp_path / "a", "progress": False}
+        results.append(fit(counting(), batches, steps=3, **run))
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -318,10 +392,11 @@ def test_a_loss_that_is_not_finite_names_step_and_key_and_is_not_saved(tmp_path,
         return {"g_loss": 1.0, "d_loss": bad if next(count) == 13 else 2.0}
 
     batches = Batches(torch.arange(4), batch_size=1)
+    run = {"state": some_state(), "checkpoint": path, "checkpoint_every": 1}
     with pytest.raises(
         FloatingPointError, match=r"step 13 returned d_loss = (nan|inf|-inf); lower the learning"
     ):
-        fit(step, batches, steps=20, checkpoint=path, checkpoint_every=1, progress=False)
+        fit(step, batches, steps=20, **run, progress=False)
     assert load_tree(path)["done"] == 12
 
 
@@ -356,8 +431,9 @@ def test_scalars_on_a_device_are_read_in_groups(monkeypatch, tmp_path):
         fit(bad, [0], steps=120, progress=False)
     count = itertools.count(1)
     batches = Batches(torch.arange(4), batch_size=1)
+    run = {"state": some_state(), "checkpoint": tmp_path / "a", "checkpoint_every": 9}
     with pytest.raises(FloatingPointError, match="step 63 returned loss = nan"):
-        fit(bad, batches, steps=120, progress=False, checkpoint=tmp_path / "a", checkpoint_every=9)
+        fit(bad, batches, steps=120, progress=False, **run)
     assert load_tree(tmp_path / "a")["done"] == 54  # step 63's checkpoint reads the scalars before it saves
 
 
@@ -433,6 +509,7 @@ def test_an_early_stop_stays_stopped(tmp_path):
             validate=lambda: {"loss": next(values)},
             validate_every=2,
             patience=patience,
+            state=some_state(),
             checkpoint=tmp_path / "a.safetensors",
             progress=False,
         )
