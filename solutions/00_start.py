@@ -54,14 +54,15 @@ def from_joint(log_likelihood, log_prior):
 check("from_joint")
 
 # %% [markdown] tags=["solution"]
-# <details><summary>Discussion</summary>
+# :::{admonition} Discussion
+# :class: dropdown
 #
 # The same two lines are `logsumexp` and `log_softmax` of the joint. The classifier that comes out is as good
 # as the densities that went in: a generative classifier assumes more than a discriminative one, and can say
 # for it that an input is like nothing it knows (small $p(x)$). The reverse way is closed: from $p(y \mid x)$
 # alone no $p(x)$ follows.
 #
-# </details>
+# :::
 
 # %% [markdown]
 # ## 2. The KL divergence by hand (4 points)
@@ -85,14 +86,15 @@ def kl_categorical(p, q):
 check("kl_categorical")
 
 # %% [markdown] tags=["solution"]
-# <details><summary>Discussion</summary>
+# :::{admonition} Discussion
+# :class: dropdown
 #
 # `p * log(p / q)` gives NaN at $p_k = 0$, because floating point cannot know which limit you mean. Adding
 # 1e-12 inside the logarithm removes the NaN and with it the infinity at $q_k = 0$: a model that rules out
 # what happens should pay without limit, and with the small number it pays 28 nats or so. That is why
 # `xlogy`, which treats the one case exactly, is better than a number that treats both a little.
 #
-# </details>
+# :::
 
 # %% [markdown]
 # ## 3. The best Gaussian under the forward KL (4 points)
@@ -117,14 +119,15 @@ def moment_match(weights, means, stds):
 check("moment_match")
 
 # %% [markdown] tags=["solution"]
-# <details><summary>Discussion</summary>
+# :::{admonition} Discussion
+# :class: dropdown
 #
 # With $q = \mathcal{N}(m, s^2)$, $-\mathbb{E}_p[\log q] = \log s + \mathbb{E}_p[(x - m)^2] / (2 s^2)$ plus a
 # constant. The derivative in $m$ vanishes at $m = \mathbb{E}_p[x]$, then the one in $s$ at $s^2 =
 # \mathrm{Var}_p[x]$. For a mixture the variance has two parts: the mean of the variances and the variance of
 # the means. The second one is what makes $q$ wide enough to cover all bumps.
 #
-# </details>
+# :::
 
 # %% [markdown]
 # ## 4. Predict, then run: forward against reverse (4 points)
@@ -210,7 +213,8 @@ figure(
 )
 
 # %% [markdown] tags=["solution"]
-# <details><summary>Discussion</summary>
+# :::{admonition} Discussion
+# :class: dropdown
 #
 # The forward KL weighs $\log p/q$ by $p$: wherever $p$ has mass, $q$ must have some, so $q$ covers both
 # bumps and puts much of its mass between them, where there are no data. The reverse KL weighs by $q$: $q$
@@ -218,7 +222,7 @@ figure(
 # $w$ the divergence is about $-\log w$, so the heavier one is better by $\log(0.65/0.35) = 0.62$ nats.
 # Gradient descent finds the one nearer to its start.
 #
-# </details>
+# :::
 
 # %% [markdown]
 # ## 5. Design data that a regressor cannot follow (6 points)
@@ -271,14 +275,15 @@ with when_done("two_ways"):
     )
 
 # %% [markdown] tags=["solution"]
-# <details><summary>Discussion</summary>
+# :::{admonition} Discussion
+# :class: dropdown
 #
 # The squared loss is minimised by the conditional mean. With two equally frequent ways the mean is straight
 # on: into the obstacle. More data, a larger network or longer training change nothing, since the regressor
 # already has its best answer. With nine drivers of ten going left the mean is -0.64, which is near enough to
 # "left" to get away with. A model of $p(y \mid x)$ has no such trouble: a sample is left or right.
 #
-# </details>
+# :::
 
 # %% [markdown]
 # ## How far you are

@@ -49,7 +49,8 @@ def denoising_loss(model, x, noise):
 check("denoising_loss")
 
 # %% [markdown] tags=["solution"]
-# <details><summary>Discussion</summary>
+# :::{admonition} Discussion
+# :class: dropdown
 #
 # With the noisy image as target the identity would be perfect, and the bottleneck alone would have to
 # prevent it. With the clean image as target, copying costs exactly the energy of the noise, so even a model
@@ -57,7 +58,7 @@ check("denoising_loss")
 # \text{noise}]$, an average over all clean images that could be behind the noisy one. Diffusion models start
 # from here.
 #
-# </details>
+# :::
 
 # %% [markdown]
 # ## 2. The contractive penalty of any encoder (5 points)
@@ -88,7 +89,8 @@ def contractive_penalty(encode, x):
 check("contractive_penalty")
 
 # %% [markdown] tags=["solution"]
-# <details><summary>Discussion</summary>
+# :::{admonition} Discussion
+# :class: dropdown
 #
 # The loop costs one backward pass for each latent, which is why the penalty is used with few of them, or
 # with one layer, where $J$ has a closed form. The tempting shortcut, one backward pass from the sum of all
@@ -96,7 +98,7 @@ check("contractive_penalty")
 # encoder learns just that. Without `create_graph=True` the number is right and the training ignores it, a
 # bug that no value of the loss reveals.
 #
-# </details>
+# :::
 
 # %% [markdown]
 # ## 3. Why the L1 penalty makes zeros (4 points)
@@ -146,7 +148,8 @@ with when_done("sparse_code"):
     )
 
 # %% [markdown] tags=["solution"]
-# <details><summary>Discussion</summary>
+# :::{admonition} Discussion
+# :class: dropdown
 #
 # For $z > 0$ the derivative $-a(x - az) + \lambda$ vanishes at $z = (ax - \lambda)/a^2$, which is positive
 # only if $ax > \lambda$. Likewise $z = (ax + \lambda)/a^2 < 0$ only if $ax < -\lambda$. In between the loss
@@ -155,7 +158,7 @@ with when_done("sparse_code"):
 # the code shrinks like $1/a$ and its penalty with it. A network that may choose $a$ escapes the penalty by
 # small codes and large decoder weights, which is why the decoder's norm must be held.
 #
-# </details>
+# :::
 
 # %% [markdown]
 # ## 4. What a linear bottleneck throws away (4 points)
@@ -200,7 +203,8 @@ with when_done("bottleneck_error"):
     )
 
 # %% [markdown] tags=["solution"]
-# <details><summary>Discussion</summary>
+# :::{admonition} Discussion
+# :class: dropdown
 #
 # The decoder's outputs lie in a $k$-dimensional plane, and the best output for an image is its projection.
 # The mean squared distance to a plane through the mean is the variance in the $D - k$ directions across it,
@@ -208,7 +212,7 @@ with when_done("bottleneck_error"):
 # same plane, though not the same basis in it, since any invertible map of the latents can be undone by the
 # decoder. A nonlinear autoencoder earns its keep only by what it gets below this curve on held-out data.
 #
-# </details>
+# :::
 
 # %% [markdown]
 # ## How far you are

@@ -53,14 +53,15 @@ def kl(mu, logvar):
 check("kl")
 
 # %% [markdown] tags=["solution"]
-# <details><summary>Discussion</summary>
+# :::{admonition} Discussion
+# :class: dropdown
 #
 # $\mathbb{E}_q[\log q] = -\tfrac12 (\log 2\pi\sigma^2 + 1)$ and $\mathbb{E}_q[\log p] = -\tfrac12 (\log
 # 2\pi + \mu^2 + \sigma^2)$; subtract. Each of the three parts has a meaning: $\mu^2$ pulls the means to
 # the origin, $\sigma^2 - 1 - \log \sigma^2$ is least, and zero, at $\sigma = 1$, and is steeper on the
 # narrow side. A mean over the latents in place of the sum is a beta of $1/J$.
 #
-# </details>
+# :::
 
 # %% [markdown]
 # ## 2. A draw that gradients pass (5 points)
@@ -83,7 +84,8 @@ def reparameterise(mu, logvar, generator):
 check("reparameterise")
 
 # %% [markdown] tags=["solution"]
-# <details><summary>Discussion</summary>
+# :::{admonition} Discussion
+# :class: dropdown
 #
 # The randomness has moved into `eps`, whose distribution has no parameters. What is left is a smooth
 # function of `mu` and `logvar`: $\partial z / \partial \mu = 1$, $\partial z / \partial \log \sigma^2 =
@@ -91,7 +93,7 @@ check("reparameterise")
 # network that learns `logvar` learns half of it as well. The KL then measures another Gaussian than the
 # one you draw from, and the bound is no bound.
 #
-# </details>
+# :::
 
 # %% [markdown]
 # ## 3. Find the bug in the loss (6 points)
@@ -126,7 +128,8 @@ def implied_beta(pixels):
 check("negative_elbo")
 
 # %% [markdown] tags=["solution"]
-# <details><summary>Discussion</summary>
+# :::{admonition} Discussion
+# :class: dropdown
 #
 # The log-likelihood of an image is a sum over its pixels, because a product of probabilities is a sum of
 # logarithms. The mean is that sum over $D$, so the buggy loss is $\tfrac1D \left( -\mathbb{E}_q[\log p(x
@@ -139,7 +142,7 @@ check("negative_elbo")
 # pixels in (0, 1) it lacks the constant that would make the density integrate to one, and "nats" measured
 # with it mean nothing.
 #
-# </details>
+# :::
 
 # %% [markdown]
 # ## 4. The importance-weighted bound (4 points)
@@ -185,14 +188,15 @@ with when_done("iwae"):
     )
 
 # %% [markdown] tags=["solution"]
-# <details><summary>Discussion</summary>
+# :::{admonition} Discussion
+# :class: dropdown
 #
 # $\log$ is concave, so averaging inside it gives more than averaging outside: $\mathcal{L}_1$ is the ELBO,
 # and $\mathcal{L}_K$ rises to $\log p(x)$. Its gradient weighs the draws by their normalised weights (the
 # softmax of `log_w` over $K$): good draws teach, bad ones are ignored. That is better for the decoder and
 # worse for the encoder, whose signal drowns in noise as $K$ grows.
 #
-# </details>
+# :::
 
 # %% [markdown]
 # ## 5. How much the bound leaves out, and cannot help leaving out (6 points)
@@ -233,7 +237,8 @@ def least_gap(W, s2):
 check("elbo_gap")
 
 # %% [markdown] tags=["solution"]
-# <details><summary>Discussion</summary>
+# :::{admonition} Discussion
+# :class: dropdown
 #
 # $\log p(x) - \mathrm{ELBO} = \mathrm{KL}(q(z) \,\|\, p(z \mid x))$, and $\log p(z) + \log p(x \mid z)$ is
 # quadratic in $z$: the posterior is Gaussian with precision $A = I + W^\top W / s^2$ and mean $a = A^{-1}
@@ -248,7 +253,7 @@ check("elbo_gap")
 # $R$) leaves $p(x)$ as it is, so a decoder that is trained along can turn its columns until they are, and the
 # bound pays it to. A bad model with an exact encoder has gap 0: a better bound need not mean a better model.
 #
-# </details>
+# :::
 
 # %% [markdown]
 # ## 6. Why nobody trains a VAE with the score function (6 points)
@@ -320,7 +325,8 @@ with when_done("score_variance"):
     )
 
 # %% [markdown] tags=["solution"]
-# <details><summary>Discussion</summary>
+# :::{admonition} Discussion
+# :class: dropdown
 #
 # Write $f - b = z_1^2 + r$ with $r = \sum_{j > 1} z_j^2 - b$, independent of $\varepsilon_1$. The
 # estimator is $(z_1^2 + r)\, \varepsilon_1 / \sigma_1$, and its second moment $\big(\mathbb{E}[z_1^4
@@ -336,7 +342,7 @@ with when_done("score_variance"):
 # reconstructions want, everything here is divided by $\sigma_1^2$, while the reparameterised estimator
 # becomes exact.
 #
-# </details>
+# :::
 
 # %% [markdown]
 # ## How far you are

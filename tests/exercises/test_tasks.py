@@ -146,7 +146,10 @@ def test_notebook_and_checks_name_the_same_tasks_and_points(slug: str) -> None:
     assert "progress()" in text
     discussions = [c for c in notebook.cells if SOLUTION_TAG in c.metadata.get("tags", [])]
     assert len(discussions) >= len(exercise.tasks)
-    assert all(c.source.startswith("<details>") and c.source.endswith("</details>") for c in discussions)
+    assert all(
+        c.source.startswith(":::{admonition} Discussion\n:class: dropdown") and c.source.endswith(":::")
+        for c in discussions
+    )
 
 
 @each_task

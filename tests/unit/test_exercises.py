@@ -91,7 +91,12 @@ def secret_lines(slug: str) -> set[str]:
         for c in nb.read_py(SOLUTIONS / f"{slug}.py").cells
         if generate.SOLUTION_TAG in c.metadata.get("tags", [])
     ]
-    lines |= {line for text in discussions for line in text.split("\n") if "details" not in line}
+    lines |= {
+        line
+        for text in discussions
+        for line in text.split("\n")
+        if line not in (":::{admonition} Discussion", ":class: dropdown", ":::")
+    }
     for name in ("hidden.py", "answers.py"):
         source = (SOLUTIONS / "checks" / slug / name).read_text()
         # The answer's first line and its imports are given to everybody.
