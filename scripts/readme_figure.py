@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import torch
 from coursekit import image_grid, use_style
-from dgm.data import Batches, augment_digits, load_digits
+from dgm.data import Batches, augment_digits, load_digits, to_pm1
 from dgm.nn import seeded
 from dgm.train import fit
 from dgm.vae import VAE, VAEConfig, elbo
@@ -46,8 +46,8 @@ def train(config: VAEConfig, steps: int) -> VAE:
 
 @torch.no_grad()
 def images(model: VAE, z: Tensor) -> Tensor:
-    """The mean image of p(x|z) for each z (N, D), in [0, 1]: (N, 1, 8, 8)."""
-    return model.observation.mean(model.decode(z)) / (model.config.levels - 1)
+    """The mean image of p(x|z) for each z (N, D), in [-1, 1]: (N, 1, 8, 8)."""
+    return to_pm1(model.observation.mean(model.decode(z)), model.config.levels)
 
 
 def main() -> None:
@@ -73,7 +73,13 @@ def main() -> None:
     test = load_digits("test")
     use_style()
     figure, axes = plt.subplots(1, 3, figsize=(9, 3.3), layout="constrained")
-    image_grid(test.x[: ROWS**2] / (test.levels - 1), columns=ROWS, ax=axes[0], title="digits, held out")
+    image_grid(
+        test.x[: ROWS**2],
+        columns=ROWS,
+        ax=axes[0],
+        title="digits, held out",
+        value_range=(0, test.levels - 1),
+    )
     image_grid(drawn, columns=ROWS, ax=axes[1], title="digits that nobody wrote")
     image_grid(images(plane, z), columns=ROWS, ax=axes[2], title="a latent plane, corner to corner")
     TARGET.parent.mkdir(parents=True, exist_ok=True)

@@ -413,7 +413,7 @@ def drawn(ax) -> np.ndarray:
 
 def test_image_grid_sets_images_row_by_row_with_white_gaps():
     x = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 1, 2, 3) / 10  # (6, 1, 2, 3), image i is grey i / 10
-    fig = image_grid(x, columns=3)
+    fig = image_grid(x, columns=3, value_range=(0, 1))
     canvas = drawn(fig.axes[0])
     assert canvas.shape == (2 * 2 + 1, 3 * 3 + 2, 3)
     assert canvas[0, 0, 0] == pytest.approx(0.0)
@@ -424,9 +424,14 @@ def test_image_grid_sets_images_row_by_row_with_white_gaps():
     assert (canvas[:, 3] == 1).all()
 
 
-def test_image_grid_reads_the_range_from_the_sign_or_takes_it():
+def test_image_grid_has_one_range_whatever_the_data():
     x = torch.tensor([-1.0, 1.0]).view(2, 1, 1, 1)
     assert drawn(image_grid(x, columns=2).axes[0])[0, [0, 2], 0].tolist() == [0, 1]
+    x = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1)  # no value is negative, and 0 is grey all the same
+    assert drawn(image_grid(x, columns=2).axes[0])[0, [0, 2], 0].tolist() == [0.5, 1]
+    assert drawn(image_grid(x, columns=2, value_range=(0, 1)).axes[0])[0, [0, 2], 0].tolist() == [0, 1]
+    with pytest.raises(ValueError, match=r"value_range must be .* two different values, got \(1, 1\)"):
+        image_grid(x, value_range=(1, 1))
     levels = torch.tensor([0, 16], dtype=torch.uint8).view(2, 1, 1, 1)
     assert drawn(image_grid(levels, columns=2, value_range=(0, 16)).axes[0])[0, [0, 2], 0].tolist() == [0, 1]
     with pytest.raises(ValueError, match=r"torch\.uint8 needs value_range"):

@@ -28,6 +28,8 @@ PALETTE: dict[str, str] = {
 }
 # Perceptually uniform, and readable in grey.
 SEQUENTIAL = "viridis"
+# The values of black and white in dgm's images.
+HOUSE_RANGE = (-1.0, 1.0)
 
 
 def use_style() -> None:
@@ -69,7 +71,7 @@ def image_grid(
     columns: int | None = ...,
     ax: None = ...,
     title: str | None = ...,
-    value_range: tuple[float, float] | None = ...,
+    value_range: tuple[float, float] = ...,
     row_labels: Sequence[str] | None = ...,
     column_labels: Sequence[str] | None = ...,
 ) -> Figure: ...
@@ -82,7 +84,7 @@ def image_grid(
     columns: int | None = ...,
     ax: Axes,
     title: str | None = ...,
-    value_range: tuple[float, float] | None = ...,
+    value_range: tuple[float, float] = ...,
     row_labels: Sequence[str] | None = ...,
     column_labels: Sequence[str] | None = ...,
 ) -> Axes: ...
@@ -94,7 +96,7 @@ def image_grid(
     columns: int | None = None,
     ax: Axes | None = None,
     title: str | None = None,
-    value_range: tuple[float, float] | None = None,
+    value_range: tuple[float, float] = HOUSE_RANGE,
     row_labels: Sequence[str] | None = None,
     column_labels: Sequence[str] | None = None,
 ) -> Figure | Axes:
@@ -105,7 +107,7 @@ def image_grid(
         columns: images in a row; about square when left out.
         ax: axes to draw in; a new figure when left out.
         title: a line above the grid.
-        value_range: the values of black and white; left out, (-1, 1) when a value is negative, else (0, 1).
+        value_range: the values of black and white; what lies outside is drawn black or white.
         row_labels: a text left of each row.
         column_labels: a text above each column.
 
@@ -113,7 +115,8 @@ def image_grid(
         The new figure, or `ax` when it was given.
 
     Raises:
-        ValueError: wrong shape, integers without `value_range`, or a number of labels that does not fit.
+        ValueError: wrong shape, integers without `value_range`, a range whose ends are equal, or a number of
+            labels that does not fit.
     """
     images = _unit_images(x, value_range)  # (N, C, H, W) in [0, 1]
     n, _, height, width = images.shape
@@ -218,19 +221,17 @@ def loss_plot(
     return ax if made is None else made
 
 
-def _unit_images(x: Tensor, value_range: tuple[float, float] | None) -> Tensor:
+def _unit_images(x: Tensor, value_range: tuple[float, float]) -> Tensor:
     if x.ndim != 4 or x.shape[1] not in (1, 3) or x.shape[0] == 0:
         raise ValueError(
             f"x must have shape (N, 1, H, W) or (N, 3, H, W) with N > 0, got {tuple(x.shape)}; "
             "for one image pass x[None], for flat rows x.view(-1, 1, H, W)"
         )
-    if value_range is None:
-        if not x.is_floating_point():
-            raise ValueError(
-                f"x of type {x.dtype} needs value_range=(black, white), for example (0, levels - 1)"
-            )
-        value_range = (-1.0, 1.0) if bool((x < 0).any()) else (0.0, 1.0)
+    if value_range == HOUSE_RANGE and not x.is_floating_point():
+        raise ValueError(f"x of type {x.dtype} needs value_range=(black, white), for example (0, levels - 1)")
     black, white = value_range
+    if black == white:
+        raise ValueError(f"value_range must be (black, white) with two different values, got {value_range}")
     return ((x.detach().cpu().float() - black) / (white - black)).clamp(0, 1)
 
 
