@@ -238,6 +238,14 @@ def test_batches_resume_in_mid_epoch(dealt):
 
 def test_batches_errors():
     x = torch.arange(10)
+    with pytest.raises(TypeError, match=r"got an ImageSet; pass its tensors: Batches\(images.x, images.y"):
+        Batches(load_digits("test"), batch_size=1)
+    with pytest.raises(TypeError, match=r"tensors of shape \(N, ...\), got a list; use torch.as_tensor"):
+        Batches([1, 2], batch_size=1)
+    with pytest.raises(TypeError, match=r"got a numpy array; use torch.from_numpy"):
+        Batches(x.numpy(), batch_size=1)
+    with pytest.raises(TypeError, match="got a 0-d tensor"):
+        Batches(x[0], batch_size=1)
     with pytest.raises(ValueError, match="at least one tensor"):
         Batches(batch_size=1)
     with pytest.raises(ValueError, match=r"same length N, got \[10, 9\]"):

@@ -5,6 +5,7 @@ The formulas themselves are tested in tests/equations/test_vae.py.
 
 import math
 from collections.abc import Callable
+from decimal import Decimal, localcontext
 
 import numpy as np
 import pytest
@@ -267,3 +268,48 @@ def test_kl_on_grid_says_when_the_grid_misses_the_mass():
         kl_on_grid(log_p, log_p, 0.01)
     with pytest.raises(ValueError, match=r"log_q must have the shape of log_p, \(501,\), got \(500,\)"):
         kl_on_grid(log_p, log_p[1:], 0.01)
+
+
+def test_reparameterised_draws_have_the_standard_deviation_of_logvar():
+    logvar = torch.tensor([[-2.0, 0.0, 3.0]], dtype=torch.float64)
+    g, same = torch.Generator().manual_seed(0), torch.Generator().manual_seed(0)
+    z = reparameterise(torch.full_like(logvar, 5.0), logvar, g)
+    eps = torch.randn(1, 3, generator=same, dtype=torch.float64)
+    torch.testing.assert_close((z - 5) / eps, logvar.div(2).exp())
+
+
+def test_numbers_and_integers_are_named():
+    x = torch.zeros(4, 3)
+    with pytest.raises(
+        TypeError, match=r"logvar must be a tensor, got 0.0 of type float; .*torch.tensor\(0.0\)"
+    ):
+        gaussian_log_prob(x, x, 0.0)
+    with pytest.raises(ValueError, match=r"mu must hold real numbers, got torch.int64; use mu.float\(\)"):
+        reparameterise(x.long(), x.long())
+
+
+def test_beta_binomial_in_float32_where_exp_overflows_or_underflows():
+    log_a = torch.tensor([[100.0, 100.0, -120.0, 39.9, 40.1, 300.0]], requires_grad=True)
+    log_b = torch.tensor([[-5.0, 99.0, 2.0, 38.0, 38.2, 299.0]], requires_grad=True)
+    for x in (0, 3, 16):
+        count = torch.full((1, 6), x)
+        got = beta_binomial_log_prob(log_a, log_b, count, 16)
+        exact = beta_binomial_log_prob(log_a.double(), log_b.double(), count, 16)
+        # Against big floats, by the product formula.
+        terms = 0.0
+        for a, b in zip(log_a[0].tolist(), log_b[0].tolist(), strict=True):
+            with localcontext() as context:
+                context.prec = 200
+                a, b = Decimal(a).exp(), Decimal(b).exp()
+                p = Decimal(math.comb(16, x))
+                for i in range(x):
+                    p *= a + i
+                for i in range(16 - x):
+                    p *= b + i
+                for i in range(16):
+                    p /= a + b + i
+                terms += float(p.ln())
+        assert exact.item() == pytest.approx(terms, rel=1e-9, abs=1e-9)
+        assert got.item() == pytest.approx(terms, rel=1e-5, abs=1e-4)
+        grads = torch.autograd.grad(got.sum(), (log_a, log_b))
+        assert all(bool(grad.isfinite().all()) for grad in grads)

@@ -4,7 +4,18 @@ import math
 
 import pytest
 import torch
-from dgm.tensor import bits_per_dim, expand_to, log_mean_exp, mean_except_batch, sum_except_batch
+from dgm.tensor import (
+    bits_per_dim,
+    check_same_shape,
+    check_shape,
+    draw_device,
+    expand_to,
+    log_mean_exp,
+    mean_except_batch,
+    randn_like,
+    sum_except_batch,
+    to_pm1,
+)
 
 
 def test_expand_to_scales_examples_not_columns():
@@ -64,3 +75,62 @@ def test_bits_per_dim_of_a_uniform_image():
     torch.testing.assert_close(bits_per_dim(nll, 64), torch.tensor([1.0, 0.0], dtype=torch.float64))
     with pytest.raises(ValueError, match="dims must be at least 1, got 0"):
         bits_per_dim(1.0, 0)
+
+
+def test_check_shape_names_what_came():
+    x = torch.zeros(4, 3)
+    check_shape("x", x, ("B", 3))
+    for shape in (("B",), ("B", 2), ("B", "C", 3)):
+        with pytest.raises(ValueError, match=r"x must have shape \(B,.*\), got \(4, 3\); try this"):
+            check_shape("x", x, shape, "try this")
+    with pytest.raises(
+        TypeError, match=r"x must be a tensor of shape \(B,\), got a numpy array; use torch.from_numpy"
+    ):
+        check_shape("x", x.numpy(), ("B",))
+    with pytest.raises(TypeError, match=r"x must be a tensor of shape \(B,\), got a list"):
+        check_shape("x", [1], ("B",))
+
+
+def test_check_same_shape_does_not_broadcast():
+    x = torch.zeros(4, 3)
+    check_same_shape("y", x + 1, "x", x)
+    for y in (x[:1], x[0], x[..., None]):
+        with pytest.raises(ValueError, match=r"y must have the shape of x, \(4, 3\), got .*; try this"):
+            check_same_shape("y", y, "x", x, "try this")
+    with pytest.raises(TypeError, match="x must be a tensor, got the number 2"):
+        check_same_shape("y", x, "x", 2)
+
+
+def test_noise_is_drawn_where_the_generator_is_and_goes_where_the_tensor_is(monkeypatch):
+    def generator():
+        return torch.Generator().manual_seed(0)
+
+    expected = torch.randn(2, 3, generator=generator(), dtype=torch.float64)
+    assert torch.equal(randn_like(torch.zeros(2, 3, dtype=torch.float64), generator()), expected)
+    drawn_on = []
+    randn = torch.randn
+    monkeypatch.setattr(torch, "randn", lambda *a, **k: drawn_on.append(k["device"].type) or randn(*a, **k))
+    elsewhere = randn_like(torch.zeros(2, 3, device="meta"), generator())
+    assert drawn_on == ["cpu"]
+    assert (elsewhere.device.type, elsewhere.dtype, elsewhere.shape) == ("meta", torch.float32, (2, 3))
+    assert draw_device(None).type == "cpu"
+    assert draw_device(None, elsewhere).type == "meta"
+    assert draw_device(generator(), elsewhere).type == "cpu"
+    with pytest.raises(ValueError, match=r"x must hold real numbers, got torch.int64; use x.float"):
+        randn_like(torch.arange(3))
+
+
+def test_to_pm1_refuses_what_is_no_level():
+    assert to_pm1(torch.tensor([0.0, 8.0, 16.0]), 17).tolist() == [-1, 0, 1]
+    assert to_pm1(torch.tensor([16.00001]), 17).item() == pytest.approx(
+        1, abs=1e-5
+    )  # an expected level, rounded
+    assert to_pm1(torch.zeros(0), 17).shape == (0,)
+    for x in (
+        torch.tensor([0, 17]),
+        torch.tensor([-1.0, 1.0]),
+        torch.tensor([0.0, 255.0]),
+        torch.tensor([math.nan]),
+    ):
+        with pytest.raises(ValueError, match=r"x must lie in 0 .. 16, got values from .*need no to_pm1"):
+            to_pm1(x, 17)

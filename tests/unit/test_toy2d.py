@@ -386,3 +386,10 @@ def test_densities_are_values() -> None:
     assert TwoMoons() != TwoMoons(std=0.2)
     with pytest.raises(AttributeError):
         TwoMoons().std = 1.0  # type: ignore[misc]
+
+
+def test_densities_of_nothing_are_refused():
+    with pytest.raises(ValueError, match=r"means must name at least one component, got none"):
+        GaussianMixture([], [])
+    with pytest.raises(ValueError, match=r"radii must name at least one circle, got none"):
+        Rings(())

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dgm.tensor import draw_device
+
 __all__ = ["augment_digits"]
 
 
@@ -46,8 +48,9 @@ def augment_digits(
             "augment before to_pm1 and before flattening"
         )
     n = len(x)
-    device = x.device if generator is None else generator.device
-    u = (2 * torch.rand(n, 5, generator=generator, device=device) - 1).to(x.device)  # (N, 5) in [-1, 1]
+    u = (2 * torch.rand(n, 5, generator=generator, device=draw_device(generator, x)) - 1).to(
+        x.device
+    )  # (N, 5) in [-1, 1]
     angle = math.radians(degrees) * u[:, 0]  # (N,)
     size = 1 + scale * u[:, 1]  # (N,)
     # From a point of the new image to one of the old, in half images: rotation times shear, scaled.

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from dgm.data.images import ImageSet
+from dgm.tensor import draw_device
 
 __all__ = ["Batches"]
 
@@ -24,12 +28,16 @@ class Batches:
         batch_size: at most N.
         generator: draws the permutations; torch's global generator when None.
     Raises:
+        TypeError: something that is no tensor.
         ValueError: no tensor, unequal lengths, or a batch size outside 1 .. N.
     """
 
     def __init__(self, *tensors: Tensor, batch_size: int, generator: torch.Generator | None = None) -> None:
         if not tensors:
             raise ValueError("Batches needs at least one tensor of shape (N, ...), got none")
+        for tensor in tensors:
+            if not isinstance(tensor, Tensor) or tensor.ndim == 0:
+                raise TypeError(f"Batches needs tensors of shape (N, ...), got {_what_came(tensor)}")
         lengths = [len(tensor) for tensor in tensors]
         if len(set(lengths)) > 1:
             raise ValueError(f"tensors must have the same length N, got {lengths}")
@@ -53,8 +61,7 @@ class Batches:
     def __next__(self) -> Any:
         if self._position + self.batch_size > len(self._order):
             n = len(self.tensors[0])
-            device = self.generator.device if self.generator is not None else "cpu"
-            order = torch.randperm(n, generator=self.generator, device=device)
+            order = torch.randperm(n, generator=self.generator, device=draw_device(self.generator))
             self._order, self._position = order.to(self.tensors[0].device), 0
             self.epoch += 1
         index = self._order[self._position : self._position + self.batch_size]  # (batch_size,)
@@ -95,3 +102,13 @@ class Batches:
             self.generator.set_state(state["generator"])
         self.epoch, self._position = state["epoch"], state["position"]
         self._order = state["order"].to(self.tensors[0].device)
+
+
+def _what_came(value: object) -> str:
+    if isinstance(value, Tensor):
+        return "a 0-d tensor, which has no examples"
+    if isinstance(value, ImageSet):
+        return "an ImageSet; pass its tensors: Batches(images.x, images.y, ...)"
+    if isinstance(value, np.ndarray):
+        return "a numpy array; use torch.from_numpy"
+    return f"a {type(value).__name__}; use torch.as_tensor"

@@ -8,13 +8,18 @@ import math
 import torch
 from torch import Tensor
 
-from dgm.tensor import sum_except_batch
+from dgm.tensor import check_floating, check_same_shape, randn_like, sum_except_batch
 
 LOG_2PI = math.log(2 * math.pi)
 
 
 def _check_fits(name: str, value: Tensor, shape: torch.Size, like: str) -> None:
-    """Raise unless `value` is 0-d or has as many dimensions as `shape`, each equal or 1."""
+    """Raise unless `value` is a tensor that is 0-d or has as many dimensions as `shape`, each equal or 1."""
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"{name} must be a tensor, got {value!r:.40} of type {type(value).__name__}; "
+            f"for one number: torch.tensor({value!r:.40})"
+        )
     if value.ndim == 0:
         return
     fits = value.ndim == len(shape) and all(v in (1, s) for v, s in zip(value.shape, shape, strict=True))
@@ -85,19 +90,15 @@ def reparameterise(mu: Tensor, logvar: Tensor, generator: torch.Generator | None
         (B, D) one draw per entry; gradients flow to mu and logvar, none to the noise.
 
     Raises:
-        ValueError: if the two shapes differ.
+        ValueError: if the two shapes differ, or mu holds integers.
 
     Source: Kingma & Welling 2014, section 2.4.
     Equation: vae-reparam
     Test: tests/equations/test_vae.py::test_reparameterised_draws_have_the_mean_variance_and_gradients
     """
-    if mu.shape != logvar.shape:
-        raise ValueError(
-            f"logvar must have the shape of mu, {tuple(mu.shape)}, got {tuple(logvar.shape)}; "
-            "use logvar.expand_as(mu) for a shared variance"
-        )
-    eps = torch.randn(mu.shape, generator=generator, dtype=mu.dtype, device=mu.device)  # (B, D)
-    return mu + torch.exp(0.5 * logvar) * eps
+    check_same_shape("logvar", logvar, "mu", mu, "use logvar.expand_as(mu) for a shared variance")
+    check_floating("mu", mu)
+    return mu + torch.exp(0.5 * logvar) * randn_like(mu, generator)
 
 
 def kl_gaussian_standard_per_dim(mu: Tensor, logvar: Tensor) -> Tensor:
@@ -190,6 +191,5 @@ def optimal_gaussian_variance(x: Tensor, mu: Tensor) -> Tensor:
     Equation: vae-optimal-variance
     Test: tests/equations/test_vae.py::test_optimal_variance_is_the_argmax_of_the_likelihood
     """
-    if x.shape != mu.shape:
-        raise ValueError(f"mu must have the shape of x, {tuple(x.shape)}, got {tuple(mu.shape)}")
+    check_same_shape("mu", mu, "x", x)
     return (x - mu).square().mean()

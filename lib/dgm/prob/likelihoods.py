@@ -11,15 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dgm.tensor import sum_except_batch
+from dgm.tensor import check_same_shape, sum_except_batch
 
 
 def _check_same_shape(name: str, value: Tensor, x: Tensor) -> None:
-    if value.shape != x.shape:
-        raise ValueError(
-            f"{name} must have the shape of x, {tuple(x.shape)}, got {tuple(value.shape)}; "
-            f"use {name}.reshape(x.shape) or x.reshape({name}.shape), or expand explicitly"
-        )
+    remedy = f"use {name}.reshape(x.shape) or x.reshape({name}.shape), or expand explicitly"
+    check_same_shape(name, value, "x", x, remedy)
 
 
 def _check_levels(x: Tensor, top: int) -> None:
@@ -137,12 +134,18 @@ def beta_binomial_log_prob(log_a: Tensor, log_b: Tensor, x: Tensor, total: int) 
     _check_same_shape("log_b", log_b, x)
     _check_levels(x, total)
     x = x.to(log_a.dtype)
-    a, b = log_a.exp().unsqueeze(-1), log_b.exp().unsqueeze(-1)  # (B, ..., 1)
+    log_a, log_b = log_a.unsqueeze(-1), log_b.unsqueeze(-1)  # (B, ..., 1)
     # The product form: in float32 differences of log-gammas are wrong by 0.02 nats at a = e^10, by 4 at e^14.
     i = torch.arange(total, dtype=x.dtype, device=x.device)  # (n,)
-    counts = x.unsqueeze(-1)
-    factor = torch.where(i < counts, a + i, b + (i - counts))  # (B, ..., n): x factors of a, the rest of b
-    ratio = (factor.log() - (a + b + i).log()).sum(-1)  # (B, ...)
+    of_a = i < x.unsqueeze(-1)  # (B, ..., n): x factors of a, the rest of b
+    step = torch.where(of_a, i, i - x.unsqueeze(-1))
+    if bool(torch.maximum(log_a.abs(), log_b.abs()).max() < 40):
+        a, b = log_a.exp(), log_b.exp()
+        ratio = (torch.where(of_a, a, b) + step).log() - (a + b + i).log()
+    else:  # three times slower, but exp(log_a) may overflow and exp(log_b) underflow
+        ratio = torch.logaddexp(torch.where(of_a, log_a, log_b), step.log())
+        ratio = ratio - torch.logaddexp(torch.logaddexp(log_a, log_b), i.log())
+    ratio = ratio.sum(-1)  # (B, ...)
     return sum_except_batch(log_binomial(x, total) + ratio)  # (B,)
 
 

@@ -13,6 +13,7 @@ from dgm.data.shapes.factors import (
     check_factors,
     sample_clip_factors,
 )
+from dgm.tensor import draw_device
 
 FRAMES = 8
 
@@ -36,7 +37,7 @@ def sample_clip_jitter(n: int, generator: torch.Generator | None = None) -> Tens
     Returns:
         (n, 2), on the device of the generator.
     """
-    device = torch.device("cpu") if generator is None else generator.device
+    device = draw_device(generator)
     return 2 * torch.rand(n, 2, generator=generator, device=device) - 1
 
 

@@ -14,6 +14,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from dgm.tensor import draw_device
+
 SHAPES = ("circle", "square", "triangle", "cross", "star", "ring")
 COLOURS = ("red", "orange", "yellow", "green", "blue", "pink")
 SIZES = ("small", "big")
@@ -220,5 +222,5 @@ def _draw(rows: Tensor, held: Tensor, n: int, generator: torch.Generator | None,
         raise ValueError(f"held_out must be one of {get_args(HeldOut)}, got {held_out!r}")
     if held_out != "include":
         rows = rows[held if held_out == "only" else ~held]
-    device = torch.device("cpu") if generator is None else generator.device
+    device = draw_device(generator)
     return rows.to(device)[torch.randint(len(rows), (n,), generator=generator, device=device)]

@@ -13,6 +13,7 @@ from dgm.data.shapes.factors import (
     check_factors,
     sample_scene_factors,
 )
+from dgm.tensor import draw_device
 
 # In units of the side.
 RADIUS = 0.2
@@ -34,7 +35,7 @@ def sample_scene_jitter(n: int, generator: torch.Generator | None = None) -> Ten
     Returns:
         (n, 2, 2), on the device of the generator.
     """
-    device = torch.device("cpu") if generator is None else generator.device
+    device = draw_device(generator)
     return 2 * torch.rand(n, 2, 2, generator=generator, device=device) - 1
 
 

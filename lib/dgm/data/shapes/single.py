@@ -6,6 +6,7 @@ from torch import Tensor
 from dgm.data.shapes.captions import describe, tokenise
 from dgm.data.shapes.draw import backgrounds, colours, coverage, paint
 from dgm.data.shapes.factors import COUNTS, FIELDS, HeldOut, ShapeSet, check_factors, sample_factors
+from dgm.tensor import draw_device
 
 # In units of the side.
 RADII = (0.16, 0.26)
@@ -24,7 +25,7 @@ def sample_jitter(n: int, generator: torch.Generator | None = None) -> Tensor:
     Returns:
         (n, 3), on the device of the generator.
     """
-    device = torch.device("cpu") if generator is None else generator.device
+    device = draw_device(generator)
     return 2 * torch.rand(n, 3, generator=generator, device=device) - 1
 
 

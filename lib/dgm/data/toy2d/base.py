@@ -5,6 +5,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from dgm.tensor import draw_device
+
 Bounds = tuple[float, float, float, float]  # x_min, x_max, y_min, y_max: matplotlib's order of ``extent``
 
 
@@ -66,17 +68,17 @@ def check_positive(**values: float) -> None:
 
 def uniform(n: int, generator: torch.Generator | None, dtype: torch.dtype | None) -> Tensor:
     """Draw n uniforms on [0, 1) on the generator's device."""
-    return torch.rand(n, generator=generator, dtype=dtype, device=_device(generator))
+    return torch.rand(n, generator=generator, dtype=dtype, device=draw_device(generator))
 
 
 def normal(n: int, generator: torch.Generator | None, dtype: torch.dtype | None) -> Tensor:
     """Draw n standard normal points (n, 2) on the generator's device."""
-    return torch.randn(n, 2, generator=generator, dtype=dtype, device=_device(generator))
+    return torch.randn(n, 2, generator=generator, dtype=dtype, device=draw_device(generator))
 
 
 def choose(n: int, options: int, generator: torch.Generator | None) -> Tensor:
     """Draw n integers (n,), uniform on 0..options-1, on the generator's device."""
-    return torch.randint(options, (n,), generator=generator, device=_device(generator))
+    return torch.randint(options, (n,), generator=generator, device=draw_device(generator))
 
 
 def choose_weighted(n: int, weights: tuple[float, ...], generator: torch.Generator | None) -> Tensor:
@@ -84,7 +86,3 @@ def choose_weighted(n: int, weights: tuple[float, ...], generator: torch.Generat
     u = uniform(n, generator, torch.float64)  # (n,)
     edges = torch.tensor(weights, dtype=torch.float64, device=u.device).cumsum(dim=0)[:-1]
     return torch.searchsorted(edges, u, right=True)
-
-
-def _device(generator: torch.Generator | None) -> torch.device:
-    return torch.device("cpu") if generator is None else generator.device

@@ -37,6 +37,8 @@ class GaussianMixture:
         means = tuple((float(x), float(y)) for x, y in self.means)
         stds = tuple(float(s) for s in self.stds)
         count = len(means)
+        if not count:
+            raise ValueError("means must name at least one component, got none; one at the origin: [(0, 0)]")
         weights = (1.0 / count,) * count if self.weights is None else tuple(float(w) for w in self.weights)
         if not count == len(stds) == len(weights):
             raise ValueError(

@@ -25,6 +25,9 @@ class Rings:
     Args:
         radii: Radii of the circles.
         std: Standard deviation of the noise.
+
+    Raises:
+        ValueError: If there is no circle, or a radius or the std is not positive.
     """
 
     radii: tuple[float, ...] = (0.8, 1.6, 2.4)
@@ -33,6 +36,8 @@ class Rings:
     name: ClassVar[str] = "rings"
 
     def __post_init__(self) -> None:
+        if not self.radii:
+            raise ValueError("radii must name at least one circle, got none; the unit circle: (1.0,)")
         check_positive(std=self.std, **{f"radii[{k}]": radius for k, radius in enumerate(self.radii)})
         object.__setattr__(self, "radii", tuple(float(radius) for radius in self.radii))
 
