@@ -7,6 +7,7 @@ import math
 
 import pytest
 import torch
+from dgm.data import load_digits
 from dgm.nn import seeded
 from dgm.prob import bernoulli_log_prob, gaussian_log_prob, kl_gaussian_standard
 from dgm.vae import (
@@ -114,7 +115,7 @@ def test_mixture_prior_enters_bound_weights_and_samples():
         draws = vae(x.repeat(4_000, 1), rng(5)).kl.reshape(4_000, 6)
         assert z_score(draws, kl_gaussian_standard(out.mu, out.logvar)).abs().max() < 4
     assert vae.sample_prior(7, rng(0)).shape == (7, 2)
-    with pytest.raises(ValueError, match=r"z must have shape \(B, D\) = \(B, 2\), got \(3, 4\)"):
+    with pytest.raises(ValueError, match=r"z must have shape \(B, 2\), got \(3, 4\)"):
         plain.log_prob(torch.zeros(3, 4))
 
 
@@ -160,7 +161,7 @@ def test_model_scales_levels_for_its_encoder_and_checks_the_shape():
     x = torch.tensor([[0, 4, 8, 16]], dtype=torch.uint8)
     expected = vae.encoder(torch.tensor([[-1.0, -0.5, 0.0, 1.0]]))
     torch.testing.assert_close(vae.encode(x), expected)
-    with pytest.raises(ValueError, match=r"x must have shape \(B, \*\(4,\)\), got \(1, 2, 2\)"):
+    with pytest.raises(ValueError, match=r"x must have shape \(B, 4\), got \(1, 2, 2\)"):
         vae.encode(x.reshape(1, 2, 2))
     # The same generator, the same pass; the other way round, no global randomness.
     state = torch.random.get_rng_state()
@@ -279,20 +280,44 @@ def test_importance_log_prob_does_not_depend_on_the_chunk():
 def test_bounds_refuse_the_wrong_shapes():
     with pytest.raises(ValueError, match=r"log_likelihood must have shape \(B,\), got \(4, 3\)"):
         elbo(torch.zeros(4, 3), torch.zeros(4))
-    with pytest.raises(
-        ValueError, match=r"kl must have the shape of log_likelihood, \(B,\) = \(4,\), got \(4, 1\)"
-    ):
+    with pytest.raises(ValueError, match=r"kl must have the shape of log_likelihood, \(4,\), got \(4, 1\)"):
         elbo(torch.zeros(4), torch.zeros(4, 1))
     with pytest.raises(ValueError, match=r"log_p must have the shape of log_q"):
         kl_one_sample(torch.zeros(4), torch.zeros(1))
     with pytest.raises(
-        ValueError, match=r"log_w must have shape \(K, B\).*got \(4,\); one draw: log_w\[None\]"
+        ValueError, match=r"log_w must have shape \(K, B\).*got \(4,\);.* one draw: log_w\[None\]"
     ):
         iwae_bound(torch.zeros(4))
     with pytest.raises(ValueError, match=r"must return shape \(k, B\) = \(5, B\), got \(4, 5\)"):
         importance_log_prob(lambda k: torch.zeros(4, k), samples=5)
     with pytest.raises(ValueError, match="samples and chunk must be at least 1, got 0 and 100"):
         importance_log_prob(lambda k: torch.zeros(k, 4), samples=0)
+
+
+def test_elbo_is_likelihood_minus_beta_kl():
+    assert elbo(torch.tensor([3.0]), torch.tensor([1.0])).item() == 2
+    assert elbo(torch.tensor([3.0]), torch.tensor([1.0]), beta=4.0).item() == -1
+
+
+def test_what_is_no_tensor_is_named():
+    with pytest.raises(
+        TypeError, match=r"log_likelihood must be a tensor of shape \(B,\), got the number 1.0"
+    ):
+        elbo(1.0, 2.0)
+    with pytest.raises(TypeError, match=r"kl must be a tensor, got the number 2.0"):
+        elbo(torch.zeros(4), 2.0)
+    vae = VAE(VAEConfig(latents=2, hidden=(8,)))
+    with pytest.raises(
+        TypeError, match=r"x must be a tensor of shape \(B, 1, 8, 8\), got an ImageSet; pass .x"
+    ):
+        vae(load_digits("test"))
+    with pytest.raises(ValueError, match="draws must be at least 1, got 0"):
+        vae.log_weights(load_digits("test").x, 0)
+    with pytest.raises(ValueError, match=r"x must lie in 0 .. 16, got values from 0 to 17"):
+        vae.encode(torch.arange(64).reshape(1, 1, 8, 8) % 18)
+    for kind in ("gaussian", "masking"):
+        with pytest.raises(ValueError, match=r"x must hold real numbers, got torch.uint8; use .*to_pm1"):
+            corrupt(load_digits("test").x, 0.1, kind=kind)
 
 
 # Gradient estimators
@@ -340,7 +365,7 @@ def test_estimators_refuse_the_wrong_shapes():
         score_function_surrogate(torch.zeros(4), torch.zeros(4, 1))
     with pytest.raises(ValueError, match=r"baseline must broadcast to .* \(4,\), got \(4, 1\)"):
         score_function_surrogate(torch.zeros(4), torch.zeros(4), torch.zeros(4, 1))
-    with pytest.raises(ValueError, match=r"must both have shape \(D,\), got \(2, 1\) and \(2, 1\)"):
+    with pytest.raises(ValueError, match=r"must both have shape \(J,\), got \(2, 1\) and \(2, 1\)"):
         pathwise_gradients(lambda z: z[:, 0], torch.zeros(2, 1), torch.zeros(2, 1), samples=3)
 
 
@@ -351,12 +376,12 @@ def test_active_units_counts_latents_whose_mean_moves():
     mu = randn(5_000, 4) * torch.tensor([1.0, 0.2, 0.05, 0.0], dtype=F64) + 3.0  # variances 1, .04, .0025, 0
     assert active_units(mu).tolist() == [True, True, False, False]
     assert active_units(mu, threshold=0.1).sum() == 1
-    with pytest.raises(ValueError, match=r"mu must have shape \(N, D\)"):
+    with pytest.raises(ValueError, match=r"mu must have shape \(N, J\)"):
         active_units(mu[0])
 
 
 def test_regularisers_refuse_nonsense():
-    with pytest.raises(ValueError, match=r"kl_per_dim must have shape \(B, D\), got \(4,\); use kl_gaussian"):
+    with pytest.raises(ValueError, match=r"kl_per_dim must have shape \(B, J\), got \(4,\); use kl_gaussian"):
         free_bits(torch.zeros(4), 0.1)
     with pytest.raises(ValueError, match="floor_nats must not be negative, got -1"):
         free_bits(torch.zeros(4, 2), -1)
@@ -452,14 +477,14 @@ def test_penalties_sum_over_the_code_and_errors_over_the_pixels():
     torch.testing.assert_close(squared_error(x, torch.zeros(2, 2)), torch.tensor([5.0, 9.0]))
     with pytest.raises(ValueError, match=r"x_hat must have the shape of x, \(2, 2\), got \(2, 1\)"):
         squared_error(x, x[:, :1])
-    with pytest.raises(ValueError, match=r"encoder must return shape \(B, K\) = \(2, K\), got \(2,\)"):
+    with pytest.raises(ValueError, match=r"encoder must return shape \(B, J\) = \(2, J\), got \(2,\)"):
         contractive_penalty(lambda v: v.sum(1), x)
     with pytest.raises(ValueError, match=r"encoder must return"):
         contractive_penalty_estimate(lambda v: v.sum(1), x)
     with pytest.raises(ValueError, match="probes must be at least 1, got 0"):
         contractive_penalty_estimate(lambda v: v, x, probes=0)
     with pytest.raises(
-        ValueError, match=r"weight must be \(K, D\) and codes \(B, K\), got \(3, 5\) and \(2, 5\)"
+        ValueError, match=r"weight must be \(J, D\) and codes \(B, J\), got \(3, 5\) and \(2, 5\)"
     ):
         sigmoid_contractive_penalty(torch.zeros(3, 5), torch.zeros(2, 5))
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from dgm.tensor import sum_except_batch
+from dgm.tensor import check_floating, check_same_shape, draw_device, randn_like, sum_except_batch
 
 
 def squared_error(x: Tensor, x_hat: Tensor) -> Tensor:
@@ -27,8 +27,7 @@ def squared_error(x: Tensor, x_hat: Tensor) -> Tensor:
     Equation: ae-mse
     Test: tests/equations/test_autoencoder.py::test_squared_error_is_the_squared_euclidean_distance
     """
-    if x.shape != x_hat.shape:
-        raise ValueError(f"x_hat must have the shape of x, {tuple(x.shape)}, got {tuple(x_hat.shape)}")
+    check_same_shape("x_hat", x_hat, "x", x)
     return sum_except_batch((x - x_hat).square())
 
 
@@ -38,7 +37,7 @@ def sparse_penalty(codes: Tensor) -> Tensor:
     $\lVert h \rVert_1 = \sum_j |h_j|$
 
     Args:
-        codes: (B, D) codes h.
+        codes: (B, J) codes h.
 
     Returns:
         (B,) units of h.
@@ -68,20 +67,23 @@ def corrupt(
         (B, ...) corrupted copy; `x` is left as it is.
 
     Raises:
-        ValueError: on another kind, a negative deviation, or a probability outside [0, 1].
+        ValueError: on integers, another kind, a negative deviation, or a probability outside [0, 1].
 
     Source: Vincent et al. 2010.
     Equation: ae-denoising
     Test: tests/equations/test_autoencoder.py::test_corruption_adds_noise_of_the_stated_deviation
     """
+    check_floating("x", x, "use dgm.data.to_pm1(x, levels) on grey levels")
     if kind == "gaussian":
         if amount < 0:
             raise ValueError(f"amount is a standard deviation and must not be negative, got {amount}")
-        return x + amount * torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+        return x + amount * randn_like(x, generator)
     if kind == "masking":
         if not 0 <= amount <= 1:
             raise ValueError(f"amount is a probability and must be in [0, 1], got {amount}")
-        keep = torch.rand(x.shape, generator=generator, device=x.device) >= amount
+        keep = (
+            torch.rand(x.shape, generator=generator, device=draw_device(generator, x)).to(x.device) >= amount
+        )
         return x * keep
     raise ValueError(f'kind must be "gaussian" or "masking", got "{kind}"')
 
@@ -94,25 +96,25 @@ def contractive_penalty(encoder: Callable[[Tensor], Tensor], x: Tensor) -> Tenso
     One backward pass per code unit, all batched: for wide codes use `contractive_penalty_estimate`.
 
     Args:
-        encoder: maps (B, ...) to (B, K), each row by itself (no batch norm in training mode).
+        encoder: maps (B, ...) to (B, J), each row by itself (no batch norm in training mode).
         x: (B, ...) inputs.
 
     Returns:
         (B,) squared units of h over x; differentiable by the encoder's parameters.
 
     Raises:
-        ValueError: if the encoder's output is not (B, K).
+        ValueError: if the encoder's output is not (B, J).
 
     Source: Rifai et al. 2011.
     Equation: ae-contractive
     Test: tests/equations/test_autoencoder.py::test_contractive_penalty_is_the_sum_of_squared_derivatives
     """
-    x, codes = _codes_with_graph(encoder, x)  # (B, ...), (B, K)
+    x, codes = _codes_with_graph(encoder, x)  # (B, ...), (B, J)
     batch, width = codes.shape
     # Unit vector k for every sample at once: since samples do not interact, one vector-Jacobian product per k
     # is row k of every sample's Jacobian.
     rows = torch.eye(width, dtype=codes.dtype, device=codes.device)[:, None, :].expand(width, batch, width)
-    (jacobian,) = torch.autograd.grad(codes, x, rows, create_graph=True, is_grads_batched=True)  # (K, B, ...)
+    (jacobian,) = torch.autograd.grad(codes, x, rows, create_graph=True, is_grads_batched=True)  # (J, B, ...)
     return sum_except_batch(jacobian.square().sum(0))  # (B,)
 
 
@@ -129,7 +131,7 @@ def contractive_penalty_estimate(
     independent random signs.
 
     Args:
-        encoder: maps (B, ...) to (B, K), each row by itself.
+        encoder: maps (B, ...) to (B, J), each row by itself.
         x: (B, ...) inputs.
         probes: number of v; the cost is one backward pass each.
         generator: source of the signs.
@@ -138,7 +140,7 @@ def contractive_penalty_estimate(
         (B,) squared units of h over x; differentiable by the encoder's parameters.
 
     Raises:
-        ValueError: if the encoder's output is not (B, K), or `probes` is not positive.
+        ValueError: if the encoder's output is not (B, J), or `probes` is not positive.
 
     Source: Hutchinson 1990.
     Equation: ae-contractive
@@ -146,9 +148,9 @@ def contractive_penalty_estimate(
     """
     if probes < 1:
         raise ValueError(f"probes must be at least 1, got {probes}")
-    x, codes = _codes_with_graph(encoder, x)  # (B, ...), (B, K)
+    x, codes = _codes_with_graph(encoder, x)  # (B, ...), (B, J)
     coin = torch.randint(0, 2, (probes, *codes.shape), generator=generator, device=codes.device)
-    signs = coin.to(codes.dtype) * 2 - 1  # (P, B, K)
+    signs = coin.to(codes.dtype) * 2 - 1  # (P, B, J)
     (product,) = torch.autograd.grad(codes, x, signs, create_graph=True, is_grads_batched=True)  # (P, B, ...)
     return sum_except_batch(product.square().mean(0))  # (B,)
 
@@ -159,8 +161,8 @@ def sigmoid_contractive_penalty(weight: Tensor, codes: Tensor) -> Tensor:
     $\lVert J_h(x) \rVert_F^2 = \sum_k \bigl( h_k (1 - h_k) \bigr)^2 \sum_j W_{kj}^2$
 
     Args:
-        weight: (K, D) W, as in `nn.Linear.weight`.
-        codes: (B, K) h.
+        weight: (J, D) W, as in `nn.Linear.weight`.
+        codes: (B, J) h.
 
     Returns:
         (B,) squared units of h over x.
@@ -174,10 +176,10 @@ def sigmoid_contractive_penalty(weight: Tensor, codes: Tensor) -> Tensor:
     """
     if weight.ndim != 2 or codes.ndim != 2 or weight.shape[0] != codes.shape[1]:
         raise ValueError(
-            f"weight must be (K, D) and codes (B, K), got {tuple(weight.shape)} and {tuple(codes.shape)}; "
+            f"weight must be (J, D) and codes (B, J), got {tuple(weight.shape)} and {tuple(codes.shape)}; "
             "take nn.Linear's weight as it is, output units first"
         )
-    slope = codes * (1 - codes)  # (B, K)
+    slope = codes * (1 - codes)  # (B, J)
     return slope.square() @ weight.square().sum(1)  # (B,)
 
 
@@ -187,5 +189,5 @@ def _codes_with_graph(encoder: Callable[[Tensor], Tensor], x: Tensor) -> tuple[T
         x = x.detach().requires_grad_()
         codes = encoder(x)
     if codes.ndim != 2 or codes.shape[0] != x.shape[0]:
-        raise ValueError(f"encoder must return shape (B, K) = ({x.shape[0]}, K), got {tuple(codes.shape)}")
+        raise ValueError(f"encoder must return shape (B, J) = ({x.shape[0]}, J), got {tuple(codes.shape)}")
     return x, codes

@@ -11,21 +11,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from dgm.tensor import log_mean_exp
+from dgm.tensor import check_same_shape, check_shape, log_mean_exp
 
 
 def _check_batch(**values: Tensor) -> None:
     (first_name, first), *rest = values.items()
-    if first.ndim != 1:
-        raise ValueError(
-            f"{first_name} must have shape (B,), got {tuple(first.shape)}; sum over the other dimensions"
-        )
+    check_shape(first_name, first, ("B",), "sum over the other dimensions")
     for name, value in rest:
-        if value.shape != first.shape:
-            raise ValueError(
-                f"{name} must have the shape of {first_name}, (B,) = {tuple(first.shape)}, "
-                f"got {tuple(value.shape)}; both are sums over everything but the batch"
-            )
+        check_same_shape(name, value, first_name, first, "both are sums over everything but the batch")
 
 
 def elbo(log_likelihood: Tensor, kl: Tensor, *, beta: float = 1.0) -> Tensor:
@@ -46,6 +39,7 @@ def elbo(log_likelihood: Tensor, kl: Tensor, *, beta: float = 1.0) -> Tensor:
         (B,) nats; train on minus its mean over the batch.
 
     Raises:
+        TypeError: if an argument is no tensor.
         ValueError: if the arguments are not both (B,).
 
     Source: Kingma & Welling 2014, eq. (3); beta: Higgins et al. 2017.
@@ -69,6 +63,7 @@ def kl_one_sample(log_q: Tensor, log_p: Tensor) -> Tensor:
         (B,) nats.
 
     Raises:
+        TypeError: if an argument is no tensor.
         ValueError: if the arguments are not both (B,).
 
     Source: Kingma & Welling 2014, eq. (6).
@@ -100,10 +95,7 @@ def iwae_bound(log_w: Tensor) -> Tensor:
     Equation: vae-iwae
     Test: tests/equations/test_vae.py::test_iwae_grows_with_k_from_the_elbo_to_the_marginal
     """
-    if log_w.ndim != 2:
-        raise ValueError(
-            f"log_w must have shape (K, B), draws first, got {tuple(log_w.shape)}; one draw: log_w[None]"
-        )
+    check_shape("log_w", log_w, ("K", "B"), "draws come first; one draw: log_w[None]")
     return log_mean_exp(log_w, dim=0)  # (B,)
 
 

@@ -96,22 +96,22 @@ def pathwise_gradients(
     \varepsilon, \quad z = \mu + \sigma \odot \varepsilon$
 
     Args:
-        f: maps (S, D) to (S,); differentiable.
-        mu: (D,) means.
-        logvar: (D,) log sigma^2.
+        f: maps (S, J) to (S,); differentiable.
+        mu: (J,) means.
+        logvar: (J,) log sigma^2.
         samples: S, number of draws.
         generator: source of the noise.
 
     Returns:
-        gradients by mu and by logvar, each (S, D): average over S for the estimate, `.var(0)` for its
+        gradients by mu and by logvar, each (S, J): average over S for the estimate, `.var(0)` for its
         single-draw variance.
 
     Source: Kingma & Welling 2014, section 2.4; Rezende, Mohamed & Wierstra 2014.
     Equation: vae-reparam
     Test: tests/equations/test_vae.py::test_pathwise_gradients_match_closed_form_mean_and_variance
     """
-    mu_s, logvar_s = _leaves(mu, logvar, samples)  # (S, D) each
-    z = reparameterise(mu_s, logvar_s, generator)  # (S, D)
+    mu_s, logvar_s = _leaves(mu, logvar, samples)  # (S, J) each
+    z = reparameterise(mu_s, logvar_s, generator)  # (S, J)
     grad_mu, grad_logvar = torch.autograd.grad(f(z).sum(), (mu_s, logvar_s))
     return grad_mu, grad_logvar
 
@@ -131,22 +131,22 @@ def score_function_gradients(
     \hat g_{\text{logvar}} = (f(z) - b)\, \tfrac12 \Bigl( \frac{(z - \mu)^2}{\sigma^2} - 1 \Bigr)$
 
     Args:
-        f: maps (S, D) to (S,); need not be differentiable.
-        mu: (D,) means.
-        logvar: (D,) log sigma^2.
+        f: maps (S, J) to (S,); need not be differentiable.
+        mu: (J,) means.
+        logvar: (J,) log sigma^2.
         samples: S, number of draws.
         baseline: b, a number or (S,); must not depend on the draw it is subtracted from.
         generator: source of the noise.
 
     Returns:
-        gradients by mu and by logvar, each (S, D).
+        gradients by mu and by logvar, each (S, J).
 
     Source: Williams 1992.
     Equation: vae-score-function
     Test: tests/equations/test_vae.py::test_score_function_gradients_match_closed_form_mean_and_variance
     """
-    mu_s, logvar_s = _leaves(mu, logvar, samples)  # (S, D) each
-    z = reparameterise(mu_s, logvar_s, generator).detach()  # (S, D)
+    mu_s, logvar_s = _leaves(mu, logvar, samples)  # (S, J) each
+    z = reparameterise(mu_s, logvar_s, generator).detach()  # (S, J)
     surrogate = score_function_surrogate(f(z), gaussian_log_prob(z, mu_s, logvar_s), baseline)  # (S,)
     grad_mu, grad_logvar = torch.autograd.grad(surrogate.sum(), (mu_s, logvar_s))
     return grad_mu, grad_logvar
@@ -156,7 +156,7 @@ def _leaves(mu: Tensor, logvar: Tensor, samples: int) -> tuple[Tensor, Tensor]:
     """One copy of the parameters per draw, so that one backward pass gives every draw's own gradient."""
     if mu.ndim != 1 or mu.shape != logvar.shape:
         raise ValueError(
-            f"mu and logvar must both have shape (D,), got {tuple(mu.shape)} and {tuple(logvar.shape)}"
+            f"mu and logvar must both have shape (J,), got {tuple(mu.shape)} and {tuple(logvar.shape)}"
         )
     copies = [p.detach().expand(samples, -1).clone().requires_grad_() for p in (mu, logvar)]
     return copies[0], copies[1]

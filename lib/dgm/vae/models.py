@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dgm.nn import MLP
 from dgm.prob import gaussian_log_prob, kl_gaussian_standard, reparameterise, standard_normal_log_prob
+from dgm.tensor import check_shape, to_pm1
 from dgm.vae.bounds import kl_one_sample
 from dgm.vae.observations import Observation, observation
 
@@ -22,7 +23,7 @@ class VAEConfig:
         levels: number of grey levels of x (17 for the digits); 0 for continuous x.
         likelihood: a name that `observation` knows.
         variance: for the likelihood gaussian_fixed, in squared units of x.
-        latents: D, the width of z.
+        latents: J, the width of z.
         hidden: widths of the encoder's hidden layers; the decoder has them in reverse.
         prior_components: K of a learned mixture prior; 0 for N(0, I).
         encoder_dropout: probability that a hidden unit of the encoder is dropped in training.
@@ -51,7 +52,7 @@ class Encoder(nn.Module):
     Args:
         dims: number of entries of one x.
         hidden: widths of the hidden layers.
-        latents: D, the width of z.
+        latents: J, the width of z.
         dropout: probability that a hidden unit is dropped in training.
     """
 
@@ -69,7 +70,7 @@ class Decoder(nn.Module):
     """The parameters of p(x|z): an MLP from z to `n_params` numbers per entry of x.
 
     Args:
-        latents: D, the width of z.
+        latents: J, the width of z.
         hidden: widths of the hidden layers.
         shape: of one x.
         n_params: P, numbers per entry of x (`Observation.n_params`).
@@ -102,7 +103,7 @@ class MixturePrior(nn.Module):
 
     Args:
         components: K.
-        latents: D.
+        latents: J.
 
     Source: Tomczak & Welling 2018, where it is the baseline called mixture of Gaussians.
     Equation: vae-mixture-prior
@@ -112,21 +113,20 @@ class MixturePrior(nn.Module):
     def __init__(self, components: int, latents: int) -> None:
         super().__init__()
         self.logits = nn.Parameter(torch.zeros(components))  # (K,)
-        self.mu = nn.Parameter(torch.randn(components, latents))  # (K, D)
-        self.logvar = nn.Parameter(torch.zeros(components, latents))  # (K, D)
+        self.mu = nn.Parameter(torch.randn(components, latents))  # (K, J)
+        self.logvar = nn.Parameter(torch.zeros(components, latents))  # (K, J)
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """Log-density at z (B, D): (B,) nats."""
-        if z.ndim != 2 or z.shape[1] != self.mu.shape[1]:
-            raise ValueError(f"z must have shape (B, D) = (B, {self.mu.shape[1]}), got {tuple(z.shape)}")
+        """Log-density at z (B, J): (B,) nats."""
+        check_shape("z", z, ("B", self.mu.shape[1]))
         # Each point in each component's own units, where the density is the standard one over its volume.
-        scaled = (z[:, None] - self.mu) * torch.exp(-0.5 * self.logvar)  # (B, K, D)
+        scaled = (z[:, None] - self.mu) * torch.exp(-0.5 * self.logvar)  # (B, K, J)
         volume = 0.5 * (self.logvar.sum(1) + self.logvar.shape[1] * math.log(2 * math.pi))  # (K,)
         log_component = -0.5 * scaled.square().sum(-1) - volume  # (B, K)
         return torch.logsumexp(log_component + torch.log_softmax(self.logits, 0), dim=1)  # (B,)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """n draws: (n, D)."""
+        """n draws: (n, J)."""
         k = torch.multinomial(self.logits.softmax(0), n, replacement=True, generator=generator)  # (n,)
         return reparameterise(self.mu[k], self.logvar[k], generator)
 
@@ -134,9 +134,9 @@ class MixturePrior(nn.Module):
 class VAEOutput(NamedTuple):
     """One pass through a VAE: all that an ELBO is made of."""
 
-    mu: Tensor  # (B, D)
-    logvar: Tensor  # (B, D)
-    z: Tensor  # (B, D) one draw from q(z|x)
+    mu: Tensor  # (B, J)
+    logvar: Tensor  # (B, J)
+    z: Tensor  # (B, J) one draw from q(z|x)
     params: Tensor  # (B, *shape, P) of p(x|z)
     log_likelihood: Tensor  # (B,) nats, log p(x|z)
     kl: Tensor  # (B,) nats, closed form under N(0, I), one-sample estimate under a mixture prior
@@ -169,13 +169,10 @@ class VAE(nn.Module):
         )
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """mu and logvar of q(z|x), each (B, D)."""
-        if x.shape[1:] != torch.Size(self.config.shape):
-            raise ValueError(f"x must have shape (B, *{self.config.shape}), got {tuple(x.shape)}")
-        x = x.to(next(self.parameters()).dtype)
-        if self.config.levels:
-            x = 2 * x / (self.config.levels - 1) - 1
-        return self.encoder(x)
+        """mu and logvar of q(z|x), each (B, J)."""
+        check_shape("x", x, ("B", *self.config.shape))
+        dtype = next(self.parameters()).dtype
+        return self.encoder(to_pm1(x, self.config.levels, dtype=dtype) if self.config.levels else x.to(dtype))
 
     def decode(self, z: Tensor) -> Tensor:
         """Parameters of p(x|z): (B, *shape, P), to be read by `self.observation`."""
@@ -199,14 +196,16 @@ class VAE(nn.Module):
 
     def log_weights(self, x: Tensor, draws: int, generator: torch.Generator | None = None) -> Tensor:
         """log p(x|z) + log p(z) - log q(z|x) at `draws` draws of z for each x: (draws, B) nats."""
-        mu, logvar = (p.repeat(draws, 1) for p in self.encode(x))  # (K B, D)
+        if draws < 1:
+            raise ValueError(f"draws must be at least 1, got {draws}")
+        mu, logvar = (p.repeat(draws, 1) for p in self.encode(x))  # (K B, J)
         z = reparameterise(mu, logvar, generator)
         x = x.repeat(draws, *[1] * (x.ndim - 1))  # (K B, *shape)
         log_joint = self.observation.log_prob(self.decode(z), x) + self.log_prior(z)
         return (log_joint - gaussian_log_prob(z, mu, logvar)).reshape(draws, -1)
 
     def sample_prior(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """n draws of z from the prior: (n, D)."""
+        """n draws of z from the prior: (n, J)."""
         if self.prior is not None:
             return self.prior.sample(n, generator)
         like = next(self.parameters())

@@ -38,14 +38,14 @@ def free_bits(kl_per_dim: Tensor, floor_nats: float) -> Tensor:
     each entry its own KL, one below it gives each the constant floor, without a gradient.
 
     Args:
-        kl_per_dim: (B, D) nats.
+        kl_per_dim: (B, J) nats.
         floor_nats: lambda, nats per latent dimension (the name says bits; the paper counts in nats).
 
     Returns:
         (B,) nats, for the `kl` of `elbo` in training; report the ELBO with the plain KL.
 
     Raises:
-        ValueError: if `kl_per_dim` is not (B, D) or the floor is negative.
+        ValueError: if `kl_per_dim` is not (B, J) or the floor is negative.
 
     Source: Kingma et al. 2016 (inverse autoregressive flow), arXiv version, eq. (15).
     Equation: vae-free-bits
@@ -53,12 +53,12 @@ def free_bits(kl_per_dim: Tensor, floor_nats: float) -> Tensor:
     """
     if kl_per_dim.ndim != 2:
         raise ValueError(
-            f"kl_per_dim must have shape (B, D), got {tuple(kl_per_dim.shape)}; "
+            f"kl_per_dim must have shape (B, J), got {tuple(kl_per_dim.shape)}; "
             "use kl_gaussian_standard_per_dim, not the sum over dimensions"
         )
     if floor_nats < 0:
         raise ValueError(f"floor_nats must not be negative, got {floor_nats}")
-    above = kl_per_dim.mean(0) > floor_nats  # (D,)
+    above = kl_per_dim.mean(0) > floor_nats  # (J,)
     return torch.where(above, kl_per_dim, torch.full_like(kl_per_dim, floor_nats)).sum(1)  # (B,)
 
 
@@ -68,18 +68,18 @@ def active_units(mu: Tensor, threshold: float = 0.01) -> Tensor:
     $\mathrm{Var}_x\bigl( \mathbb{E}_{q(z|x)}[z_j] \bigr) > 0.01$
 
     Args:
-        mu: (N, D) posterior means over a data set.
+        mu: (N, J) posterior means over a data set.
         threshold: on the variance, in squared units of z (the prior's variance is 1).
 
     Returns:
-        (D,) booleans; `.sum()` is the number of active units.
+        (J,) booleans; `.sum()` is the number of active units.
 
     Raises:
-        ValueError: if `mu` is not (N, D) with at least two rows.
+        ValueError: if `mu` is not (N, J) with at least two rows.
 
     Source: Burda, Grosse & Salakhutdinov 2016, section 5.2.
     Test: tests/unit/test_vae.py::test_active_units_counts_latents_whose_mean_moves
     """
     if mu.ndim != 2 or mu.shape[0] < 2:
-        raise ValueError(f"mu must have shape (N, D) with N at least 2, got {tuple(mu.shape)}")
+        raise ValueError(f"mu must have shape (N, J) with N at least 2, got {tuple(mu.shape)}")
     return mu.var(0) > threshold
