@@ -219,7 +219,7 @@ def test_render_refuses_what_does_not_fit() -> None:
     ):
         render(factors.float())
     with pytest.raises(
-        ValueError, match=r"jitter must have shape \(3, 3\), one row per picture, got \(2, 3\)"
+        ValueError, match=r"jitter must have shape \(3, 3\), got \(2, 3\); one row per picture"
     ):
         render(factors, 16, torch.zeros(2, 3))
     with pytest.raises(ValueError, match=r"jitter must have shape \(3, 2, 2\)"):

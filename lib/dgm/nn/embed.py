@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from dgm.tensor import check_shape
+
 __all__ = ["FourierFeatures", "sinusoidal"]
 
 
@@ -82,7 +84,6 @@ class FourierFeatures(nn.Module):
         """Map (B,) (when inputs = 1) or (B, inputs) to (B, dim)."""
         if x.ndim == 1 and self.inputs == 1:
             x = x[:, None]  # (B, 1)
-        if x.ndim != 2 or x.shape[1] != self.inputs:
-            raise ValueError(f"x must have shape (B, {self.inputs}), got {tuple(x.shape)}")
+        check_shape("x", x, ("B", self.inputs))
         angle = 2 * math.pi * x @ self.frequencies.to(x.dtype).T  # (B, dim/2)
         return torch.cat([angle.sin(), angle.cos()], dim=1)  # (B, dim)

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from dgm.tensor import check_same_shape
+
 
 def entropy(log_p: Tensor) -> Tensor:
     r"""Entropy of discrete distributions.
@@ -62,10 +64,7 @@ def kl_on_grid(log_p: Tensor, log_q: Tensor, cell: float) -> Tensor:
     Equation: start-kl, start-reverse-kl
     Test: tests/equations/test_start.py::test_kl_by_grid_by_closed_form_and_for_categories
     """
-    if log_p.shape != log_q.shape:
-        raise ValueError(
-            f"log_q must have the shape of log_p, {tuple(log_p.shape)}, got {tuple(log_q.shape)}"
-        )
+    check_same_shape("log_q", log_q, "log_p", log_p)
     mass = float(log_p.detach().exp().sum() * cell)
     if not 0.99 < mass < 1.01:
         raise ValueError(

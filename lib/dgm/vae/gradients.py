@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from dgm.prob import gaussian_log_prob, reparameterise
+from dgm.tensor import check_same_shape
 
 
 def score_function_surrogate(value: Tensor, log_q: Tensor, baseline: Tensor | float = 0.0) -> Tensor:
@@ -42,11 +43,7 @@ def score_function_surrogate(value: Tensor, log_q: Tensor, baseline: Tensor | fl
     Equation: vae-score-function
     Test: tests/equations/test_vae.py::test_score_function_surrogate_is_unbiased
     """
-    if value.shape != log_q.shape:
-        raise ValueError(
-            f"log_q must have the shape of value, {tuple(value.shape)}, got {tuple(log_q.shape)}; "
-            "both hold one number per draw"
-        )
+    check_same_shape("log_q", log_q, "value", value, "both hold one number per draw")
     advantage = (value - baseline).detach()
     if advantage.shape != value.shape:
         raise ValueError(

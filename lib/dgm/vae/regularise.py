@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from dgm.tensor import check_shape
+
 
 def linear_warmup(step: int, steps: int) -> float:
     r"""Weight of the KL that grows linearly from 0 to 1 over the first `steps` steps.
@@ -51,11 +53,8 @@ def free_bits(kl_per_dim: Tensor, floor_nats: float) -> Tensor:
     Equation: vae-free-bits
     Test: tests/equations/test_vae.py::test_free_bits_mean_is_the_sum_of_floors_and_its_gradient_stops
     """
-    if kl_per_dim.ndim != 2:
-        raise ValueError(
-            f"kl_per_dim must have shape (B, J), got {tuple(kl_per_dim.shape)}; "
-            "use kl_gaussian_standard_per_dim, not the sum over dimensions"
-        )
+    remedy = "use kl_gaussian_standard_per_dim, not the sum over dimensions"
+    check_shape("kl_per_dim", kl_per_dim, ("B", "J"), remedy)
     if floor_nats < 0:
         raise ValueError(f"floor_nats must not be negative, got {floor_nats}")
     above = kl_per_dim.mean(0) > floor_nats  # (J,)

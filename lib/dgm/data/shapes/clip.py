@@ -13,7 +13,7 @@ from dgm.data.shapes.factors import (
     check_factors,
     sample_clip_factors,
 )
-from dgm.tensor import draw_device
+from dgm.tensor import check_shape, draw_device
 
 FRAMES = 8
 
@@ -58,8 +58,7 @@ def render_clips(factors: Tensor, size: int = 16, jitter: Tensor | None = None) 
     check_factors(factors, CLIP_FIELDS, CLIP_COUNTS)
     if jitter is None:
         jitter = torch.zeros(len(factors), 2, device=factors.device)
-    if jitter.shape != (len(factors), 2):
-        raise ValueError(f"jitter must have shape ({len(factors)}, 2), got {tuple(jitter.shape)}")
+    check_shape("jitter", jitter, (len(factors), 2), "one row per clip")
     x, y, radius = (part.flatten() for part in path(factors[:, 2], jitter))  # each (N * 8,)
     shape, colour, _, background = factors.repeat_interleave(FRAMES, dim=0).unbind(dim=1)
     canvas = backgrounds(background, jitter.dtype)[:, :, None, None]  # (N * 8, 3, 1, 1)

@@ -13,7 +13,7 @@ from dgm.data.shapes.factors import (
     check_factors,
     sample_scene_factors,
 )
-from dgm.tensor import draw_device
+from dgm.tensor import check_shape, draw_device
 
 # In units of the side.
 RADIUS = 0.2
@@ -56,8 +56,7 @@ def render_scenes(factors: Tensor, size: int = 16, jitter: Tensor | None = None)
     check_factors(factors, SCENE_FIELDS, SCENE_COUNTS)
     if jitter is None:
         jitter = torch.zeros(len(factors), 2, 2, device=factors.device)
-    if jitter.shape != (len(factors), 2, 2):
-        raise ValueError(f"jitter must have shape ({len(factors)}, 2, 2), got {tuple(jitter.shape)}")
+    check_shape("jitter", jitter, (len(factors), 2, 2), "one per picture and object")
     first = torch.tensor(DIRECTIONS, dtype=jitter.dtype, device=jitter.device)[factors[:, 2]]  # (N, 2)
     canvas = backgrounds(factors[:, 5], jitter.dtype)[:, :, None, None]  # (N, 3, 1, 1)
     for number, (direction, fields) in enumerate(((first, (0, 1)), (-first, (3, 4)))):

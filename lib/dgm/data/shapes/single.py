@@ -6,7 +6,7 @@ from torch import Tensor
 from dgm.data.shapes.captions import describe, tokenise
 from dgm.data.shapes.draw import backgrounds, colours, coverage, paint
 from dgm.data.shapes.factors import COUNTS, FIELDS, HeldOut, ShapeSet, check_factors, sample_factors
-from dgm.tensor import draw_device
+from dgm.tensor import check_shape, draw_device
 
 # In units of the side.
 RADII = (0.16, 0.26)
@@ -46,10 +46,7 @@ def render(factors: Tensor, size: int = 16, jitter: Tensor | None = None) -> Ten
     check_factors(factors, FIELDS, COUNTS)
     if jitter is None:
         jitter = torch.zeros(len(factors), 3, device=factors.device)
-    if jitter.shape != (len(factors), 3):
-        raise ValueError(
-            f"jitter must have shape ({len(factors)}, 3), one row per picture, got {tuple(jitter.shape)}"
-        )
+    check_shape("jitter", jitter, (len(factors), 3), "one row per picture")
     x, y, radius = geometry(factors, jitter)
     canvas = backgrounds(factors[:, 5], jitter.dtype)[:, :, None, None]  # (N, 3, 1, 1)
     cover = coverage(factors[:, 0], x, y, radius, size)  # (N, S, S)
