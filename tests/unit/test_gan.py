@@ -630,6 +630,9 @@ def test_dcgan_shapes_range_and_gradients(side):
         assert p.grad is not None, name
         assert p.grad.isfinite().all()
     assert g.net[1].weight.grad.abs().max() > 0
+    with torch.no_grad():
+        next(p for p in reversed(list(g.parameters())) if p.ndim == 4).mul_(1000)
+    assert 0.99 < g(torch.randn(3, 10, generator=rng())).abs().max() <= 1  # bounded whatever the weights
     assert not any(
         isinstance(m, nn.BatchNorm2d) for m in DCGANDiscriminator(side, batch_norm=False).modules()
     )
@@ -794,6 +797,19 @@ def test_gan_step_is_the_plain_algorithm():
         strict=True,
     ):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_gan_step_adds_r1_with_its_weight():
+    two, x = players(), torch.randn(16, 4, generator=rng(1))
+    judge = Linear(torch.tensor([0.3, 0.0, 0.0, 0.4]))
+    two = replace(two, discriminator=judge, optimiser_d=torch.optim.SGD(judge.parameters(), lr=0.1))
+    w = judge.w.detach().clone()
+    fake = two.generator(torch.randn(16, 3, generator=rng(5))).detach()
+    # d/dw of -log D(x) - log(1 - D(fake)) is -(1 - D) x + D fake; of |w|^2 / 2 it is w
+    entropy = (-(-x @ w).sigmoid()[:, None] * x + (fake @ w).sigmoid()[:, None] * fake).mean(0)
+    scalars = gan_step(two, x, r1=3.0, rng=rng(5))
+    torch.testing.assert_close(judge.w.detach(), w - 0.1 * (entropy + 3.0 * w))
+    assert scalars["penalty"].item() == pytest.approx(0.125, rel=1e-5)  # |w|^2 / 2
 
 
 def test_wgan_step_clips_after_the_step_and_penalises_with_its_weight():
