@@ -1114,56 +1114,61 @@ assert best_beta in (1.0, 3.0)  # the ELBO itself is best near beta = 1, where i
 # 1. Section 3 says that raising $\mathcal{L}$ over $\theta$ may "close the gap from the other side". What
 #    happens to the posterior then, and why might that be unwelcome?
 #
-# <details><summary>Answer</summary>
+# :::{admonition} Answer
+# :class: dropdown
 #
 # By {eq}`vae-elbo-gap`, $\mathcal{L} = \log p_\theta(x) - \mathrm{KL}(q \| p_\theta(z \mid x))$. A decoder
 # can raise $\mathcal{L}$ by making its true posterior look more like what the encoder can express, here a
 # Gaussian with independent coordinates, even if that costs some likelihood. The family of $q$ leaves its
 # mark on the model. An encoder that is too simple makes a decoder that is too simple.
 #
-# </details>
+# :::
 #
 # 2. The KL in {eq}`vae-elbo-gap` is $\mathrm{KL}(q \| p)$ and not $\mathrm{KL}(p \| q)$. From the start
 #    chapter: does the encoder cover a posterior with two modes, or choose one?
 #
-# <details><summary>Answer</summary>
+# :::{admonition} Answer
+# :class: dropdown
 #
 # It chooses. $\mathrm{KL}(q\|p)$ averages over $q$ and is infinite where $q$ has mass and $p$ has none, so
 # $q$ avoids the valley between two modes by sitting on one of them. The estimate $\mathcal{L}_K$ of
 # {eq}`vae-iwae` then has to wait for a rare draw from the other mode.
 #
-# </details>
+# :::
 #
 # 3. Why does {eq}`vae-iwae` need the average inside the logarithm? What is the mean over $k$ of $\log w_k$?
 #
-# <details><summary>Answer</summary>
+# :::{admonition} Answer
+# :class: dropdown
 #
 # Outside, it is an average of $K$ independent estimates of the ELBO: less noise, the same expectation, no
 # tighter. Inside, the average comes closer to its mean $p_\theta(x)$ before the logarithm bends it.
 #
-# </details>
+# :::
 #
 # 4. A colleague trains with `binary_cross_entropy(recon, x, reduction="mean") + kl.mean()` on grey MNIST,
 #    where `kl` has been summed over latents. Name every unstated choice.
 #
-# <details><summary>Answer</summary>
+# :::{admonition} Answer
+# :class: dropdown
 #
 # Grey values under a Bernoulli: not a likelihood, by {eq}`vae-bce-normaliser`. The mean over 784 pixels
 # (and the batch): a $\beta$ of 784, by section 13. What they report as "ELBO" is a bound on nothing, and
 # their posterior has probably collapsed.
 #
-# </details>
+# :::
 #
 # 5. A VAE with a categorical likelihood {eq}`vae-categorical` has 17 outputs a pixel where the
 #    beta-binomial has two. When would you expect it to win, and when to lose?
 #
-# <details><summary>Answer</summary>
+# :::{admonition} Answer
+# :class: dropdown
 #
 # It can express any mass function, so with enough data it is at least as good. With 1000 images many of the
 # 64 times 17 outputs see few examples of their level, and it does not know that 7 lies between 6 and 8. On
 # little data the likelihood with the right shape wins.
 #
-# </details>
+# :::
 #
 # **Exercises**: [exercises/02_vae.ipynb](../exercises/02_vae.ipynb) asks you for the KL, the draw, the
 # importance-weighted bound and two derivations, checks them on the spot, and gives you a loss with the bug
