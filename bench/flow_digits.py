@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 from common import CpuClock, Figure, finish, parse_options, table, warm_up
+from torch import Tensor
+
 from dgm.data import Batches, augment_digits, load_digits
 from dgm.flows import (
     Compose,
@@ -29,7 +31,6 @@ from dgm.flows import (
 from dgm.nn import EMA, seeded
 from dgm.tensor import bits_per_dim
 from dgm.train import fit
-from torch import Tensor
 
 LEVELS, DIMS = 17, 64
 DRAWS = 16  # of the noise for each image that is rated

@@ -18,9 +18,10 @@ from typing import Any
 
 import torch
 from common import CpuClock, Figure, finish, parse_options, table
+from torch import Tensor, nn
+
 from dgm.flows import FlowModel, RealNVP, StandardNormal
 from dgm.nn import seeded
-from torch import Tensor, nn
 
 LAYERS, HIDDEN = 8, (64, 64)
 SIZES = ((2, 2048), (64, 512))  # dimensions, batch

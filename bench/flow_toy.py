@@ -13,11 +13,12 @@ from typing import Any
 
 import torch
 from common import CpuClock, Figure, finish, parse_options, table, warm_up
+from torch import Tensor
+
 from dgm.data import toy2d
 from dgm.flows import FlowModel, RationalQuadratic, mixed_couplings
 from dgm.nn import EMA, seeded
 from dgm.train import fit
-from torch import Tensor
 
 POINTS = 100_000  # for the KL; at .005 nats its standard error is about .0003
 

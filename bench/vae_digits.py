@@ -14,13 +14,14 @@ from typing import Any
 
 import torch
 from common import CpuClock, Figure, finish, parse_options, table, warm_up
+from torch import Tensor
+
 from dgm.data import Batches, augment_digits, load_digits, to_pm1
 from dgm.metrics import digits_features, frechet_distance
 from dgm.nn import EMA, seeded
 from dgm.tensor import bits_per_dim
 from dgm.train import fit
 from dgm.vae import VAE, VAEConfig, active_units, elbo, iwae_bound
-from torch import Tensor
 
 DRAWS = 200  # from q(z|x) for each image, for the ELBO's mean and for the importance-weighted bound
 SAMPLES = 1200  # for the Fréchet distance, which depends on the number

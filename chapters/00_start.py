@@ -39,14 +39,15 @@ import math
 
 import matplotlib.pyplot as plt
 import torch
+from torch import nn
+from torch.nn import functional as F
+
 from coursekit import PALETTE, budget, figure, frames, show, use_style
 from dgm.data import Batches
 from dgm.data.toy2d import GaussianMixture
 from dgm.nn import MLP, seeded
 from dgm.prob import gaussian_log_prob, kl_gaussians, kl_on_grid
 from dgm.train import fit
-from torch import nn
-from torch.nn import functional as F
 
 use_style()
 BLUE, ORANGE, GREEN, RED = (PALETTE[c] for c in ("blue", "orange", "green", "vermilion"))

@@ -32,6 +32,10 @@
 # %%
 import matplotlib.pyplot as plt
 import torch
+from sklearn import mixture
+from torch import nn
+from torch.nn import functional as F
+
 from coursekit import PALETTE, budget, figure, frames, image_grid, show, use_style
 from dgm.data import Batches, load_digits, to_pm1
 from dgm.data.toy2d import GaussianMixture
@@ -45,9 +49,6 @@ from dgm.vae import (
     sparse_penalty,
     squared_error,
 )
-from sklearn import mixture
-from torch import nn
-from torch.nn import functional as F
 
 use_style()
 BLUE, ORANGE, GREEN, RED = (PALETTE[c] for c in ("blue", "orange", "green", "vermilion"))

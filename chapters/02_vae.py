@@ -36,15 +36,16 @@ import itertools
 import math
 
 import torch
+from matplotlib import pyplot as plt
+from torch import nn
+from torch.nn import functional as F
+
 from coursekit import PALETTE, budget, figure, frames, image_grid, show, use_style
 from dgm.data import Batches, augment_digits, load_digits, to_pm1
 from dgm.metrics import digits_features, frechet_distance
 from dgm.nn import MLP, seeded
 from dgm.tensor import bits_per_dim, log_mean_exp
 from dgm.train import fit
-from matplotlib import pyplot as plt
-from torch import nn
-from torch.nn import functional as F
 
 use_style()
 torch.set_num_threads(1)  # networks this small gain nothing from a second thread

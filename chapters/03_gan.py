@@ -31,6 +31,11 @@
 import math
 
 import torch
+from matplotlib import pyplot as plt
+from torch import nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
 from coursekit import PALETTE, budget, figure, frames, image_grid, show, use_style
 from dgm.data import Batches, load_digits, to_pm1
 from dgm.data.toy2d import GaussianMixture, lattice
@@ -43,10 +48,6 @@ from dgm.metrics import (
     nearest_distances,
 )
 from dgm.nn import EMA, MLP, seeded
-from matplotlib import pyplot as plt
-from torch import nn
-from torch.func import functional_call
-from torch.nn import functional as F
 
 use_style()
 torch.set_num_threads(1)  # networks this small gain nothing from a second thread

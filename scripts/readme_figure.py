@@ -7,12 +7,13 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
+from torch import Tensor
+
 from coursekit import image_grid, use_style
 from dgm.data import Batches, augment_digits, load_digits, to_pm1
 from dgm.nn import seeded
 from dgm.train import fit
 from dgm.vae import VAE, VAEConfig, elbo
-from torch import Tensor
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "figures" / "readme.png"

@@ -9,11 +9,12 @@ import signal
 import sys
 
 import torch
+from torch import nn
+from torch.nn import functional as F
+
 from dgm.data import Batches
 from dgm.nn import EMA, seeded
 from dgm.train import History, fit
-from torch import nn
-from torch.nn import functional as F
 
 STEPS, EVERY = 60, 7
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+
 from coursekit.authoring.notebooks import Pair, find_pairs, read_ipynb
 from coursekit.reading.source import source_of
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from coursekit.authoring.notebooks import find_pairs
 from coursekit.authoring.pairs import differences
 

@@ -5,6 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import optimize, stats
+from torch import Tensor
+from torch.distributions import MultivariateNormal
+
 from dgm.data.toy2d import GaussianMixture
 from dgm.vae import (
     contractive_penalty,
@@ -13,9 +17,6 @@ from dgm.vae import (
     sparse_penalty,
     squared_error,
 )
-from scipy import optimize, stats
-from torch import Tensor
-from torch.distributions import MultivariateNormal
 
 F64 = torch.float64
 

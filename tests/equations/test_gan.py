@@ -9,6 +9,8 @@ import scipy.optimize
 import scipy.spatial.distance
 import scipy.stats
 import torch
+from torch import Tensor, nn
+
 from dgm.gan import (
     F_DIVERGENCES,
     MinibatchDiscrimination,
@@ -25,7 +27,6 @@ from dgm.gan import (
     saturating_generator_loss,
     unrolled_parameters,
 )
-from torch import Tensor, nn
 
 F64 = torch.float64
 P_PARTS, Q_PARTS = ((0.6, -1.5, 0.5), (0.4, 1.5, 0.7)), ((1.0, 0.3, 1.4),)  # weight, mean, std on the line

@@ -5,11 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from dgm.data.toy2d import GaussianMixture
-from dgm.prob import gaussian_log_prob, kl_categorical, kl_gaussians, kl_on_grid
 from scipy import integrate, optimize, stats
 from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal, Normal, kl_divergence
+
+from dgm.data.toy2d import GaussianMixture
+from dgm.prob import gaussian_log_prob, kl_categorical, kl_gaussians, kl_on_grid
 
 F64 = torch.float64
 WEIGHTS, MEANS, STDS = (0.4, 0.6), (-1.3, 2.1), (0.7, 0.9)

@@ -9,6 +9,16 @@ import scipy.integrate
 import scipy.optimize
 import scipy.stats
 import torch
+from torch import Tensor
+from torch.distributions import (
+    Bernoulli,
+    Categorical,
+    Independent,
+    MixtureSameFamily,
+    Normal,
+    kl_divergence,
+)
+
 from dgm.prob import (
     bernoulli_log_prob,
     beta_binomial_log_prob,
@@ -35,15 +45,6 @@ from dgm.vae import (
     pathwise_gradients,
     score_function_gradients,
     score_function_surrogate,
-)
-from torch import Tensor
-from torch.distributions import (
-    Bernoulli,
-    Categorical,
-    Independent,
-    MixtureSameFamily,
-    Normal,
-    kl_divergence,
 )
 from vae_anchors import LinearGaussian, example_model, normal_quadrature, variance_z_score, z_score
 

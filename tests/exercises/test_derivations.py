@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from coursekit.authoring import notebooks as nb
-from coursekit.authoring.generate import tagged
 from torch import Tensor
 from torch.distributions import MultivariateNormal, Normal
+
+from coursekit.authoring import notebooks as nb
+from coursekit.authoring.generate import tagged
 
 SOLUTIONS = Path(__file__).parents[2] / "solutions"
 

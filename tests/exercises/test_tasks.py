@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from nbformat import NotebookNode
+
 from coursekit.authoring import notebooks as nb
 from coursekit.authoring.generate import SOLUTION_TAG, slugs, student_notebook, tagged
 from coursekit.exercises import Criterion, Exercise, Mark, Task, forbidden_in, load_exercise, run_probe
 from coursekit.exercises.judge import judge
 from coursekit.exercises.notebook import assess
-from nbformat import NotebookNode
 
 ROOT = Path(__file__).parents[2]
 SOLUTIONS = ROOT / "solutions"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+
 from coursekit.authoring import equations as eq
 from coursekit.authoring import notebooks as nb
 from coursekit.authoring import pairs, run

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from dgm.data import Batches, ImageSet, augment_digits, from_pm1, load_digits, to_pm1
 from sklearn import datasets
 from torch.nn import functional as F
+
+from dgm.data import Batches, ImageSet, augment_digits, from_pm1, load_digits, to_pm1
 
 NONE = {"degrees": 0.0, "scale": 0.0, "shift": 0.0, "shear": 0.0}
 

@@ -7,10 +7,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import coursekit.exercises.notebook as notebook_module
 import nbformat
 import pytest
 import torch
+from torch import Tensor
+
+import coursekit.exercises.notebook as notebook_module
 from coursekit.authoring import generate
 from coursekit.authoring import notebooks as nb
 from coursekit.exercises import (
@@ -31,7 +33,6 @@ from coursekit.exercises import (
 from coursekit.exercises import judge as judging
 from coursekit.exercises.probe import call, gradient, plain, slopes
 from coursekit.exercises.scan import forbidden_in_answer
-from torch import Tensor
 
 ROOT = Path(__file__).parents[2]
 SOLUTIONS, STUDENT = ROOT / "solutions", ROOT / "exercises"

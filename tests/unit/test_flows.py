@@ -4,6 +4,10 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
+from torch.func import jacrev, vmap
+from torch.nn import functional as F
+
 from dgm.flows import (
     ActNorm,
     Additive,
@@ -39,7 +43,7 @@ from dgm.flows import (
     checkerboard_mask,
     dequantise,
     dequantised_log_prob,
-    glow,
+    glow_images,
     halving_masks,
     mixed_couplings,
     mlp_coupling,
@@ -57,9 +61,6 @@ from dgm.flows import (
     unsqueeze,
 )
 from dgm.nn import seeded
-from torch import Tensor
-from torch.func import jacrev, vmap
-from torch.nn import functional as F
 
 F64 = torch.float64
 
@@ -132,7 +133,7 @@ FLOWS = {
     ),
     "mixed couplings": (lambda: mixed_couplings(3, 3, hidden=(6,)).flow, randn(4, 3)),
     "RealNVP of images": (lambda: realnvp_images((1, 4, 4), 5).flow, randn(3, 1, 4, 4)),
-    "Glow": (lambda: glow((1, 4, 4), 2, 2, 5).flow, randn(3, 1, 4, 4)),
+    "Glow": (lambda: glow_images((1, 4, 4), 2, 2, 5).flow, randn(3, 1, 4, 4)),
 }
 KEEPS_ENTRIES = {"squeeze", "flatten", "reverse"}  # move entries at most
 
@@ -599,7 +600,7 @@ def test_multiscale_sends_the_first_half_of_the_channels_away_first():
 
 
 def test_building_a_multiscale_flow_starts_no_actnorm():
-    model = glow((1, 4, 4), 2, 2, 5)
+    model = glow_images((1, 4, 4), 2, 2, 5)
     norms = [m for m in model.modules() if isinstance(m, ActNorm)]
     assert len(norms) == 4
     assert not any(n.started for n in norms)
@@ -608,7 +609,7 @@ def test_building_a_multiscale_flow_starts_no_actnorm():
     assert all(n.started for n in norms)
 
 
-@pytest.mark.parametrize("build", [realnvp_images, glow, bin_flow], ids=lambda b: b.__name__)
+@pytest.mark.parametrize("build", [realnvp_images, glow_images, bin_flow], ids=lambda b: b.__name__)
 def test_models_of_images_sample_and_rate_images(build):
     with seeded(0):
         model = build()

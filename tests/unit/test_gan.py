@@ -10,6 +10,9 @@ import scipy.spatial.distance
 import scipy.stats
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+
 from dgm.gan import (
     F_DIVERGENCES,
     DCGANDiscriminator,
@@ -57,8 +60,6 @@ from dgm.gan import (
 )
 from dgm.metrics import class_entropy, class_shares, classes_covered, nearest_distances
 from dgm.nn import EMA, MLP, seeded
-from torch import Tensor, nn
-from torch.func import functional_call
 
 F64 = torch.float64
 

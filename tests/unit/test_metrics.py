@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
+from torch import Tensor
+
 from dgm.data import load_digits, to_pm1
 from dgm.metrics import (
     DigitsClassifier,
@@ -16,7 +18,6 @@ from dgm.metrics import (
     frechet_distance,
     gaussian_frechet,
 )
-from torch import Tensor
 
 F64 = torch.float64
 

@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
-from dgm.nn import EMA, MLP, FourierFeatures, SelfAttention, attention, attention_weights, seeded, sinusoidal
 from torch import nn
 from torch.nn import functional as F
+
+from dgm.nn import EMA, MLP, FourierFeatures, SelfAttention, attention, attention_weights, seeded, sinusoidal
 
 
 def normal(*shape, seed=0):

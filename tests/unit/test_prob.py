@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
+from torch import Tensor
+from torch.distributions import Normal
+
 from dgm.prob import (
     bernoulli_log_prob,
     beta_binomial_log_prob,
@@ -28,8 +31,6 @@ from dgm.prob import (
     reparameterise,
     standard_normal_log_prob,
 )
-from torch import Tensor
-from torch.distributions import Normal
 
 F64 = torch.float64
 LEVELS = 17

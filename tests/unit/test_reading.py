@@ -12,10 +12,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from coursekit import PALETTE, budget, density_plot, figure, frames, image_grid, loss_plot, show, use_style
-from coursekit.reading.budgets import budget_name
 from matplotlib import pyplot as plt
 from PIL import Image
+
+from coursekit import PALETTE, budget, density_plot, figure, frames, image_grid, loss_plot, show, use_style
+from coursekit.reading.budgets import budget_name
 
 # The modules are named like their main functions, which hide them as attributes of the package.
 figures_module = importlib.import_module("coursekit.reading.figures")

@@ -8,6 +8,8 @@ import re
 import numpy as np
 import pytest
 import torch
+from scipy import stats
+
 from dgm.data.shapes import (
     BACKGROUNDS,
     CLEAN_RMS,
@@ -54,7 +56,6 @@ from dgm.data.shapes import (
 )
 from dgm.data.shapes.draw import coverage
 from dgm.data.shapes.factors import BACKGROUND_RGB, COLOUR_RGB
-from scipy import stats
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from dgm.tensor import (
     bits_per_dim,
     check_same_shape,

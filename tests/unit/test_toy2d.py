@@ -8,6 +8,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import stats
+
 from dgm.data.toy2d import (
     Checkerboard,
     Density2D,
@@ -19,7 +21,6 @@ from dgm.data.toy2d import (
     curves,
     lattice,
 )
-from scipy import stats
 
 # An uneven mixture off the centre, so that no symmetry hides a mistake.
 UNEVEN = GaussianMixture([(-1.0, 0.5), (1.5, 0.0), (0.5, -1.5)], [0.3, 0.5, 0.2], [0.5, 0.3, 0.2])

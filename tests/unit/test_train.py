@@ -12,17 +12,18 @@ import sys
 import threading
 from collections import Counter
 
-import dgm.train
 import pytest
 import torch
+from safetensors.torch import save_file
+from torch import nn
+
+import dgm.train
 import train_run
 from dgm.bar import Bar
 from dgm.checkpoint import load_tree, save_tree
 from dgm.data import Batches
 from dgm.nn import EMA, MLP, seeded
 from dgm.train import History, fit
-from safetensors.torch import save_file
-from torch import nn
 from train_run import EVERY, STEPS, Run
 
 

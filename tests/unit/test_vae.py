@@ -7,6 +7,8 @@ import math
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from dgm.data import load_digits
 from dgm.nn import seeded
 from dgm.prob import bernoulli_log_prob, gaussian_log_prob, kl_gaussian_standard
@@ -34,7 +36,6 @@ from dgm.vae import (
     sparse_penalty,
     squared_error,
 )
-from torch import Tensor, nn
 from vae_anchors import LinearGaussian, z_score
 
 F64 = torch.float64

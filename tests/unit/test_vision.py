@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from dgm.data import cifar10, fashion_mnist, mnist
 from dgm.data import vision as vision_module
 from dgm.data.vision import read_idx

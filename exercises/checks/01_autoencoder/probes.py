@@ -4,8 +4,9 @@
 from collections.abc import Callable
 
 import torch
-from coursekit.exercises.probe import Plain, Probe, call, slopes
 from torch import Tensor
+
+from coursekit.exercises.probe import Plain, Probe, call, slopes
 
 
 def draw(seed: int, *shape: int) -> Tensor:

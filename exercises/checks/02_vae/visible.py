@@ -5,6 +5,10 @@ import math
 from functools import cache
 
 import torch
+from numpy.polynomial.hermite_e import hermegauss
+from torch import Tensor
+from torch.distributions import Bernoulli, Normal, kl_divergence
+
 from coursekit.exercises.judge import (
     CONSTANT,
     CUT,
@@ -18,9 +22,6 @@ from coursekit.exercises.judge import (
 )
 from coursekit.exercises.probe import Plain
 from coursekit.exercises.task import Criterion, Task
-from numpy.polynomial.hermite_e import hermegauss
-from torch import Tensor
-from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from .probes import (
     DRAWS,

@@ -10,7 +10,7 @@
 - `linear`: `ActNorm`, `InvertibleConv` (1x1, by LU), `Rotation`, `Reverse`
 - `multiscale`: `squeeze`, `MultiScale`
 - `realnvp`, `glow`: the models
-- `dequantise`: from grey levels to real numbers, with the bound on the likelihood; `Logit`
+- `dequantisation`: from grey levels to real numbers, with the bound on the likelihood; `Logit`
 - `univariate`: `Line`, `SinhArcsinh`, for pictures on the line
 """
 
@@ -31,7 +31,7 @@ from dgm.flows.coupling import (
     mlp_coupling,
     soft_clip,
 )
-from dgm.flows.dequantise import (
+from dgm.flows.dequantisation import (
     Logit,
     VariationalNoise,
     dequantise,
@@ -40,7 +40,7 @@ from dgm.flows.dequantise import (
     tightened,
     uniform_noise,
 )
-from dgm.flows.glow import glow, glow_step
+from dgm.flows.glow import glow_images, glow_step
 from dgm.flows.linear import ActNorm, InvertibleConv, Reverse, Rotation
 from dgm.flows.multiscale import MultiScale, Squeeze, squeeze, unsqueeze
 from dgm.flows.realnvp import RealNVP, mixed_couplings, realnvp_images
@@ -89,7 +89,7 @@ __all__ = [
     "checkerboard_mask",
     "dequantise",
     "dequantised_log_prob",
-    "glow",
+    "glow_images",
     "glow_step",
     "halving_masks",
     "mixed_couplings",

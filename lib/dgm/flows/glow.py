@@ -28,7 +28,7 @@ def glow_step(channels: int, width: int = 64, *, dropout: float = 0.0, clip: flo
     return Compose(ActNorm(channels), InvertibleConv(channels), Coupling(split, Affine(clip), conditioner))
 
 
-def glow(
+def glow_images(
     shape: tuple[int, int, int] = (1, 8, 8),
     levels: int = 2,
     steps: int = 4,

@@ -3,6 +3,7 @@
 import math
 
 import torch
+
 from coursekit.exercises.judge import close, numbers, tensor, tensors
 from coursekit.exercises.probe import Plain
 from coursekit.exercises.task import Criterion

@@ -1,8 +1,9 @@
 """Probes of 00_start: they try the answers on seeded inputs and write down what came out."""
 
 import torch
-from coursekit.exercises.probe import Plain, Probe, call, plain
 from torch import Tensor
+
+from coursekit.exercises.probe import Plain, Probe, call, plain
 
 # The mixture of the task "prediction".
 WEIGHTS, MEANS, STDS = (0.65, 0.35), (-2.0, 2.0), (0.6, 0.6)

@@ -4,11 +4,12 @@ import math
 from functools import cache
 
 import torch
+from torch import Tensor
+from torch.distributions import Categorical, kl_divergence
+
 from coursekit.exercises.judge import Trouble, close, entry, explain, numbers, table, tensor, tensors
 from coursekit.exercises.probe import Plain
 from coursekit.exercises.task import Criterion, Task
-from torch import Tensor
-from torch.distributions import Categorical, kl_divergence
 
 from .probes import MEANS, PROBES, STDS, WEIGHTS, classes, distributions, mixture, with_zeros
 

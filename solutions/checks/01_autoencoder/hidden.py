@@ -1,6 +1,7 @@
 """Hidden checks of 01_autoencoder: criteria that only the grader knows, on the same probes."""
 
 import torch
+
 from coursekit.exercises.judge import close, number, tensor
 from coursekit.exercises.probe import Plain
 from coursekit.exercises.task import Criterion

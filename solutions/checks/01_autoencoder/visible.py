@@ -1,10 +1,11 @@
 """Visible checks of 01_autoencoder: known values and properties, with the hint that fits."""
 
 import torch
+from torch import Tensor
+
 from coursekit.exercises.judge import PARTLY, WHOLE, close, explain, number, passages, tensor
 from coursekit.exercises.probe import Plain
 from coursekit.exercises.task import Criterion, Task
-from torch import Tensor
 
 from .probes import PROBES, cloud, encoder_inputs, encoder_weights, images_and_noise, one_pixel
 

@@ -1,10 +1,11 @@
 """Hidden checks of 02_vae: criteria that only the grader knows, on the same probes."""
 
 import torch
+from torch.distributions import MultivariateNormal, kl_divergence
+
 from coursekit.exercises.judge import WHOLE, close, not_given, number, passages, tensor
 from coursekit.exercises.probe import Plain
 from coursekit.exercises.task import Criterion
-from torch.distributions import MultivariateNormal, kl_divergence
 
 from .probes import binary_images, gaussians, linear_gaussian, log_weights, posterior
 from .visible import given_loss, moments, to_prior

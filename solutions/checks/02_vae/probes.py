@@ -1,8 +1,9 @@
 """Probes of 02_vae: they try the answers on seeded inputs and write down what came out."""
 
 import torch
-from coursekit.exercises.probe import Plain, Probe, call, slopes
 from torch import Tensor
+
+from coursekit.exercises.probe import Plain, Probe, call, slopes
 
 
 def draw(seed: int, *shape: int) -> Tensor:
