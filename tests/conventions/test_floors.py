@@ -4,6 +4,8 @@ import ast
 import importlib
 import inspect
 import pkgutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -139,3 +141,12 @@ def hidden_modules(package):
 def test_no_package_exports_a_name_that_hides_a_module(name):
     hidden = hidden_modules(importlib.import_module(name))
     assert not hidden, f"{name} exports functions or classes with its modules' names: rename the modules"
+
+
+def test_a_process_that_only_probes_loads_neither_the_plots_nor_the_judge():
+    """A grader's worker starts once per submission: what it need not load costs every one of them."""
+    code = "import sys, coursekit.exercises.probe; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "coursekit.exercises.probe" in loaded
+    assert not loaded & {"matplotlib", "IPython", "coursekit.exercises.judge", "coursekit.reading"}
