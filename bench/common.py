@@ -24,6 +24,24 @@ import torch
 REFERENCE_GFLOPS = (115, 177)
 
 
+def decimals(value: float, digits: int = 3) -> int:
+    """How many decimals show a value to `digits` significant digits: 2 or more, at most 6."""
+    if not value or not math.isfinite(value):
+        return 2
+    return min(max(2, digits - 1 - math.floor(math.log10(abs(value)))), 6)
+
+
+def six_digits(value: float) -> float | None:
+    """A value rounded to six significant digits for the JSON line; None where it is not finite."""
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
+def number(value: float, places: int | None = None) -> str:
+    """A value with its `decimals`, or with so many places; what they cannot show, as a power of ten."""
+    text = f"{value:.{decimals(value) if places is None else places}f}"
+    return f"{value:.2e}" if value and not text.strip("-0.") else text
+
+
 @dataclass(frozen=True)
 class Figure:
     """One measured figure, over the seeds.
@@ -34,6 +52,7 @@ class Figure:
         at_most: the mean must not exceed this; None for no limit.
         at_least: the mean must reach this; None for no limit.
         expected_s: for seconds: a warning is given above this, never a failure.
+        by_median: the limits are for the median, which is then printed as well.
     """
 
     values: Sequence[float]
@@ -41,6 +60,14 @@ class Figure:
     at_most: float | None = None
     at_least: float | None = None
     expected_s: float | None = None
+    by_median: bool = False
+
+    @property
+    def judged(self) -> float:
+        """What the limits are for: the mean over the seeds, or the median."""
+        if not math.isfinite(self.mean):
+            return math.nan
+        return statistics.median(self.values) if self.by_median else self.mean
 
     @property
     def mean(self) -> float:
@@ -56,19 +83,21 @@ class Figure:
 
     @property
     def ok(self) -> bool:
-        """Whether the mean keeps its limits; NaN keeps none."""
-        if not math.isfinite(self.mean):
+        """Whether the mean, or the median, keeps its limits; NaN keeps none."""
+        if not math.isfinite(self.judged):
             return False
         return not (
-            (self.at_most is not None and self.mean > self.at_most)
-            or (self.at_least is not None and self.mean < self.at_least)
+            (self.at_most is not None and self.judged > self.at_most)
+            or (self.at_least is not None and self.judged < self.at_least)
         )
 
     def as_json(self) -> dict[str, Any]:
         """The figure as plain data; what is not finite becomes null."""
-        values = [round(v, 4) if math.isfinite(v) else None for v in self.values]
-        mean = round(self.mean, 4) if math.isfinite(self.mean) else None
+        values = [six_digits(v) for v in self.values]
+        mean = six_digits(self.mean)
         data: dict[str, Any] = {"mean": mean, "values": values, "unit": self.unit}
+        if self.by_median:
+            data["median"] = six_digits(self.judged)
         for name in ("at_most", "at_least", "expected_s"):
             if getattr(self, name) is not None:
                 data[name] = getattr(self, name)
@@ -77,8 +106,11 @@ class Figure:
         return data
 
     def __str__(self) -> str:
-        spread = f" ± {self.spread:.2f}" if len(self.values) > 1 else ""
-        return f"{self.mean:.2f}{spread} {self.unit}"
+        if len(self.values) == 1:
+            return f"{number(self.mean)} {self.unit}"
+        places = max(decimals(self.mean), decimals(self.spread, digits=2))
+        text = f"{number(self.mean, places)} ± {number(self.spread, places)} {self.unit}"
+        return text + (f", median {number(self.judged, places)}" if self.by_median else "")
 
 
 class CpuClock:
@@ -131,8 +163,8 @@ def matrix_gflops(size: int = 512, repeats: int = 15) -> float:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Text in columns: the first flush left, the others flush right; floats with two decimals."""
-    cells = [[f"{c:.2f}" if isinstance(c, float) else str(c) for c in row] for row in [columns, *rows]]
+    """Text in columns: the first flush left, the others flush right; floats as `number` has them."""
+    cells = [[number(c) if isinstance(c, float) else str(c) for c in row] for row in [columns, *rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
     lines = [
         "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
@@ -150,7 +182,7 @@ def finish(
         name: of the script.
         figures: by name.
         options: of `parse_options`; with --quick no limit is judged.
-        rows: of the table, as plain data, for the JSON line.
+        rows: of the table, as plain data, for the JSON line; floats are rounded to six digits.
     """
     gflops = matrix_gflops()
     print()
@@ -173,7 +205,7 @@ def finish(
         "quick": options.quick,
         "seeds": list(range(options.seeds)),
         "figures": {key: figure.as_json() for key, figure in figures.items()},
-        "rows": list(rows),
+        "rows": [{k: six_digits(v) if isinstance(v, float) else v for k, v in r.items()} for r in rows],
         "calibration": {"value": round(gflops, 1), "unit": "GFLOP/s", "threads": torch.get_num_threads()},
         "versions": {
             "python": platform.python_version(),

@@ -42,6 +42,9 @@ def finish(capsys, figures, **kwargs):
         (Figure([99.0], "CPU-s", expected_s=30.0), True),
         (Figure([math.nan], "nats", at_most=2.0), False),
         (Figure([1.0, math.inf], "nats"), False),
+        (Figure([1.0, 2.0, 9.0], "FD", at_most=2.0, by_median=True), True),
+        (Figure([0.0, 2.1, 2.2], "FD", at_most=2.0, by_median=True), False),
+        (Figure([1.0, 2.0, math.nan], "FD", at_most=2.0, by_median=True), False),
     ],
 )
 def test_limits_judge_the_mean_and_never_seconds(capsys, figure, ok):
@@ -81,13 +84,42 @@ def test_spread_is_the_standard_deviation_over_the_seeds():
     assert str(Figure([1.0], "nats")) == "1.00 nats"
 
 
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ([0.0057], "0.00570"),
+        ([0.0055, 0.0059], "0.00570 ± 0.00028"),
+        ([84.1, 84.5], "84.30 ± 0.28"),
+        ([1.8912, 1.8921], "1.89165 ± 0.00064"),  # the spread shows, not 0.00
+        ([2.0, 2.0], "2.00 ± 0.00"),
+        ([0.0], "0.00"),
+        ([3.2e-13], "3.20e-13"),
+        ([math.nan, 1.0], "nan ± nan"),
+    ],
+)
+def test_a_figure_shows_significant_digits(values, text):
+    assert str(Figure(values, "nats")) == f"{text} nats"
+
+
+def test_the_median_is_printed_beside_the_mean():
+    figure = Figure([1.0, 2.0, 9.0], "FD", by_median=True)
+    assert str(figure) == "4.00 ± 4.36 FD, median 2.00"
+    assert figure.as_json()["median"] == 2.0
+
+
+def test_small_figures_survive_in_the_json_line():
+    assert Figure([0.000012345678], "nats").as_json()["values"] == [0.0000123457]
+    assert Figure([math.inf], "nats").as_json()["mean"] is None
+
+
 def test_table_aligns_its_columns():
-    text = common.table(("", "nats"), [("plain", 100.0), ("better one", 84.126)])
+    text = common.table(("", "nats"), [("plain", 100.0), ("better one", 84.126), ("exact", 0.00571)])
     assert text.splitlines() == [
-        "              nats",
-        "------------------",
-        "plain       100.00",
-        "better one   84.13",
+        "               nats",
+        "-------------------",
+        "plain        100.00",
+        "better one    84.13",
+        "exact       0.00571",
     ]
 
 
