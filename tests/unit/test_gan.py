@@ -151,7 +151,7 @@ def test_losses_and_gradients_are_finite_at_large_logits(size, dtype):
 def test_pair_losses_refuse_columns_and_unequal_batches(loss):
     with pytest.raises(ValueError, match=r"must have shape \(B,\), got \(4, 1\); use \w+\[:, 0\]"):
         loss(torch.zeros(4, 1), torch.zeros(4))
-    with pytest.raises(ValueError, match=r"equal batches was expected, got .*\(4,\), .*\(5,\)"):
+    with pytest.raises(ValueError, match=r"must have the shape of \w+, \(4,\), got \(5,\); give as many"):
         loss(torch.zeros(4), torch.zeros(5))
 
 
@@ -279,7 +279,7 @@ def test_divergences_say_what_they_want():
     kl, p = F_DIVERGENCES["kl"], torch.tensor([0.5, 0.5])
     with pytest.raises(ValueError, match=r"q must be positive everywhere, got a zero"):
         f_divergence(kl, p, torch.tensor([1.0, 0.0]))
-    with pytest.raises(ValueError, match=r"both have shape \(K,\), got \(2,\) and \(3,\)"):
+    with pytest.raises(ValueError, match=r"q must have the shape of p, \(2,\), got \(3,\); flatten"):
         jensen_shannon(p, torch.ones(3) / 3)
     with pytest.raises(ValueError, match=r"logits must have the shape of p, \(2,\), got \(1,\)"):
         game_value(p, p, torch.zeros(1))
@@ -287,7 +287,7 @@ def test_divergences_say_what_they_want():
         f_bound(kl, torch.zeros(4), torch.zeros(4, 1))
     with pytest.raises(ValueError, match=r"weights_p must have the shape of critic_p, \(4,\), got \(3,\)"):
         f_bound(kl, torch.zeros(4), torch.zeros(4), weights_p=torch.zeros(3))
-    with pytest.raises(ValueError, match=r"must both be \(B,\), got \(4, 1\) and \(4,\)"):
+    with pytest.raises(ValueError, match=r"real_values must have shape \(B,\), got \(4, 1\)"):
         f_critic_loss(kl, torch.zeros(4, 1), torch.zeros(4))
 
 
@@ -356,7 +356,7 @@ def test_interpolation_is_one_number_per_sample():
     torch.testing.assert_close(eps, eps[:, :1].expand_as(eps), rtol=0, atol=1e-9)
     assert scipy.stats.kstest(eps[:, 0].numpy(), "uniform").pvalue > 0.01
     assert eps[:, 0].unique().numel() == 200
-    with pytest.raises(ValueError, match=r"one shape, got \(4, 2\) and \(5, 2\)"):
+    with pytest.raises(ValueError, match=r"fake must have the shape of real, \(4, 2\), got \(5, 2\)"):
         interpolate(torch.zeros(4, 2), torch.zeros(5, 2))
 
 
@@ -368,7 +368,9 @@ def test_penalty_works_where_gradients_are_switched_off():
 
 def test_penalties_say_what_they_want():
     x = torch.zeros(4, 3)
-    with pytest.raises(ValueError, match=r"return shape \(B,\) = \(4,\), got \(4, 1\); use values\[:, 0\]"):
+    with pytest.raises(
+        ValueError, match=r"critic's output must have shape \(4,\), got \(4, 1\); use values\[:, 0\]"
+    ):
         gradient_penalty(lambda x: x[:, :1], x, x)
     with pytest.raises(ValueError, match=r"x must require gradients before it goes into the critic"):
         input_gradients(x.sum(1), x)
@@ -444,7 +446,7 @@ def test_lipschitz_bound_is_the_product_of_the_norms():
         lipschitz_bound(DCGANDiscriminator(8))
     with pytest.raises(ValueError, match=r"has no nn.Linear"):
         lipschitz_bound(nn.ReLU())
-    with pytest.raises(ValueError, match=r"weight must be \(M, N\) and u \(M,\), got \(2, 3\) and \(3,\)"):
+    with pytest.raises(ValueError, match=r"u must have shape \(2,\), got \(3,\)"):
         power_iteration(torch.zeros(2, 3), torch.zeros(3))
     with pytest.raises(ValueError, match=r"steps must be at least 1, got 0"):
         power_iteration(torch.zeros(2, 3), torch.zeros(2), 0)
@@ -508,9 +510,7 @@ def test_lipschitz_dual_equals_the_primal():
 
 def test_wasserstein_says_what_it_wants():
     p, cost = torch.tensor([0.5, 0.5]), torch.zeros(2, 2)
-    with pytest.raises(
-        ValueError, match=r"cost must be \(N, M\) for p \(N,\) and q \(M,\), got cost \(2, 3\)"
-    ):
+    with pytest.raises(ValueError, match=r"cost must have shape \(2, 2\), got \(2, 3\); use torch.cdist"):
         optimal_transport(torch.zeros(2, 3), p, p)
     with pytest.raises(
         ValueError, match=r"q must be probabilities with sum 1, got sum 2 .*divide by the sum"
@@ -537,7 +537,7 @@ def test_feature_matching_compares_means_only():
     loss.backward()
     assert real.grad is None
     torch.testing.assert_close(fake.grad, torch.tensor([[0.0, -2 / 3]] * 3, dtype=F64))
-    with pytest.raises(ValueError, match=r"\(B, D\) with one D, got \(2, 3\) and \(2, 4\)"):
+    with pytest.raises(ValueError, match=r"fake_features must have shape \(B, 3\), got \(2, 4\)"):
         feature_matching_loss(torch.zeros(2, 3), torch.zeros(2, 4))
 
 
@@ -671,7 +671,7 @@ def test_projection_discriminator_is_its_formula():
     torch.testing.assert_close(d(x, y), expected, rtol=1e-6, atol=1e-6)
     with pytest.raises(ValueError, match=r"has 5 classes and needs labels y \(B,\), got none"):
         d(x)
-    with pytest.raises(ValueError, match=r"needs labels y \(B,\), got shape \(6, 1\)"):
+    with pytest.raises(ValueError, match=r"y must have shape \(B,\), got \(6, 1\)"):
         d(x, y[:, None])
 
 
@@ -681,11 +681,11 @@ def test_generator_reads_its_label():
     z = randn(1, 3).repeat(4, 1)
     out = g(z, torch.arange(4))
     assert torch.pdist(out).min() > 1e-3
-    with pytest.raises(ValueError, match=r"z must have shape \(B, D\) = \(B, 3\), got \(4, 2\)"):
+    with pytest.raises(ValueError, match=r"z must have shape \(B, 3\), got \(4, 2\)"):
         g(z[:, :2], torch.arange(4))
     with pytest.raises(ValueError, match=r"side must be one of 8, 28, 32, 64 pixels, got 16"):
         DCGANGenerator(16)
-    with pytest.raises(ValueError, match=r"x must have shape \(B, \*\(1, 8, 8\)\), got \(2, 1, 4, 4\)"):
+    with pytest.raises(ValueError, match=r"x must have shape \(B, 1, 8, 8\), got \(2, 1, 4, 4\)"):
         DCGANDiscriminator(8)(torch.zeros(2, 1, 4, 4))
 
 

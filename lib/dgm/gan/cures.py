@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from dgm.tensor import check_shape
+
 
 def feature_matching_loss(real_features: Tensor, fake_features: Tensor) -> Tensor:
     r"""Distance between the mean features of a real and of a fake batch, for the generator to minimise.
@@ -27,11 +29,9 @@ def feature_matching_loss(real_features: Tensor, fake_features: Tensor) -> Tenso
     Equation: gan-feature-matching
     Test: tests/unit/test_gan.py::test_feature_matching_compares_means_only
     """
-    if real_features.ndim != 2 or fake_features.ndim != 2 or real_features.shape[1] != fake_features.shape[1]:
-        raise ValueError(
-            f"features must be (B, D) with one D, got {tuple(real_features.shape)} and "
-            f"{tuple(fake_features.shape)}; use features.flatten(1)"
-        )
+    check_shape("real_features", real_features, ("B", "D"), "use features.flatten(1)")
+    dims = real_features.shape[1]
+    check_shape("fake_features", fake_features, ("B", dims), "take both from the same layer, flattened")
     return (real_features.detach().mean(0) - fake_features.mean(0)).square().sum()
 
 

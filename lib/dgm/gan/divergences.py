@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dgm.tensor import check_same_shape, check_shape
+
 Function = Callable[[Tensor], Tensor]
 
 
@@ -159,11 +161,8 @@ def f_critic_loss(divergence: FDivergence, real_values: Tensor, fake_values: Ten
 
     Source: Nowozin, Cseke & Tomioka 2016, eq. (6).
     """
-    if real_values.ndim != 1 or real_values.shape != fake_values.shape:
-        raise ValueError(
-            f"real_values and fake_values must both be (B,), got {tuple(real_values.shape)} and "
-            f"{tuple(fake_values.shape)}; use values[:, 0]"
-        )
+    check_shape("real_values", real_values, ("B",), "use values[:, 0]")
+    check_same_shape("fake_values", fake_values, "real_values", real_values, "use values[:, 0]")
     return divergence.conjugate_at(fake_values) - divergence.activation(real_values)
 
 
@@ -249,27 +248,19 @@ def game_value(p: Tensor, q: Tensor, logits: Tensor) -> Tensor:
     Equation: gan-minimax, gan-value-js
     """
     _check_distributions(p, q)
-    if logits.shape != p.shape:
-        raise ValueError(f"logits must have the shape of p, {tuple(p.shape)}, got {tuple(logits.shape)}")
+    check_same_shape("logits", logits, "p", p, "give one logit per point")
     return (p * F.logsigmoid(logits) + q * F.logsigmoid(-logits)).sum()
 
 
 def _mean(values: Tensor, weights: Tensor | None, name: str) -> Tensor:
-    if values.ndim != 1:
-        raise ValueError(f"critic_{name} must have shape (N,), got {tuple(values.shape)}; use values[:, 0]")
+    check_shape(f"critic_{name}", values, ("N",), "use values[:, 0]")
     if weights is None:
         return values.mean()
-    if weights.shape != values.shape:
-        raise ValueError(
-            f"weights_{name} must have the shape of critic_{name}, {tuple(values.shape)}, "
-            f"got {tuple(weights.shape)}"
-        )
+    check_same_shape(f"weights_{name}", weights, f"critic_{name}", values, "give one weight per sample")
     return (weights * values).sum()
 
 
 def _check_distributions(p: Tensor, q: Tensor) -> None:
-    if p.ndim != 1 or p.shape != q.shape:
-        raise ValueError(
-            f"p and q must both have shape (K,), got {tuple(p.shape)} and {tuple(q.shape)}; "
-            "flatten a grid of densities and multiply by the cells' area"
-        )
+    remedy = "flatten a grid of densities and multiply by the cells' area"
+    check_shape("p", p, ("K",), remedy)
+    check_same_shape("q", q, "p", p, remedy)

@@ -4,9 +4,10 @@ A logit l stands for the discriminator's belief D = sigmoid(l) that a sample is 
 bare number. log D = -softplus(-l) and log(1 - D) = -softplus(l) never take the logarithm of 0.
 """
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from dgm.tensor import check_same_shape, check_shape
 
 
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor, *, real_target: float = 1.0) -> Tensor:
@@ -196,14 +197,9 @@ def wgan_generator_loss(fake_values: Tensor) -> Tensor:
 
 def _check(**values: Tensor) -> None:
     """Every argument must be (B,), and all of the same length."""
+    first_name, first = next(iter(values.items()))
     for name, value in values.items():
-        if value.ndim != 1:
-            if value.ndim == 2 and value.shape[1] == 1:
-                remedy = f"use {name}[:, 0]"
-            else:
-                remedy = f"use {name}.flatten() where every entry is a sample or a patch of its own"
-            raise ValueError(f"{name} must have shape (B,), got {tuple(value.shape)}; {remedy}")
-    shapes: list[torch.Size] = [value.shape for value in values.values()]
-    if len(set(shapes)) > 1:
-        lengths = ", ".join(f"{name} {tuple(value.shape)}" for name, value in values.items())
-        raise ValueError(f"one value per sample of equal batches was expected, got {lengths}")
+        column = value.ndim == 2 and value.shape[1] == 1
+        patches = f"use {name}.flatten() where every entry is a sample or a patch of its own"
+        check_shape(name, value, ("B",), f"use {name}[:, 0]" if column else patches)
+        check_same_shape(name, value, first_name, first, "give as many real samples as generated ones")

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm.gan.cures import MinibatchStd
+from dgm.tensor import check_shape
 
 SLOPE = 0.2  # of the leaky ReLU below zero, as in DCGAN
 STARTS = {8: 2, 28: 7, 32: 4, 64: 4}  # side of the image -> side of the coarsest feature map
@@ -55,7 +56,7 @@ class MLPGenerator(nn.Module):
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Map z (B, D), and y (B,) where there are classes, to (B, *shape)."""
-        _check_latents(z, self.latents)
+        check_shape("z", z, ("B", self.latents))
         if self.classes:
             z = torch.cat([z, F.one_hot(_labels(y, self.classes), self.classes).to(z.dtype)], dim=1)
         return self.net(z).reshape(len(z), *self.shape)
@@ -153,7 +154,7 @@ class DCGANGenerator(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Map z (B, D) to images (B, C, side, side) in [-1, 1]."""
-        _check_latents(z, self.latents)
+        check_shape("z", z, ("B", self.latents))
         out: Tensor = self.net(z)
         return out
 
@@ -194,14 +195,12 @@ class DCGANDiscriminator(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """The last feature map, flat: (B, F)."""
-        if x.shape[1:] != self.shape:
-            raise ValueError(f"x must have shape (B, *{self.shape}), got {tuple(x.shape)}")
+        check_shape("x", x, ("B", *self.shape))
         return self.net(x).flatten(1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (B, C, side, side) to logits (B,)."""
-        if x.shape[1:] != self.shape:
-            raise ValueError(f"x must have shape (B, *{self.shape}), got {tuple(x.shape)}")
+        check_shape("x", x, ("B", *self.shape))
         return self.head(self.net(x)).flatten()
 
 
@@ -219,13 +218,8 @@ def _initialise(layer: nn.Module) -> None:
         nn.init.normal_(layer.weight, mean=1.0, std=0.02)
 
 
-def _check_latents(z: Tensor, latents: int) -> None:
-    if z.ndim != 2 or z.shape[1] != latents:
-        raise ValueError(f"z must have shape (B, D) = (B, {latents}), got {tuple(z.shape)}")
-
-
 def _labels(y: Tensor | None, classes: int) -> Tensor:
-    if y is None or y.ndim != 1:
-        got = "none" if y is None else f"shape {tuple(y.shape)}"
-        raise ValueError(f"the network has {classes} classes and needs labels y (B,), got {got}")
+    if y is None:
+        raise ValueError(f"the network has {classes} classes and needs labels y (B,), got none")
+    check_shape("y", y, ("B",), "one integer per sample")
     return y

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from dgm.tensor import expand_to, sum_except_batch
+from dgm.tensor import check_same_shape, check_shape, expand_to, sum_except_batch
 
 Critic = Callable[[Tensor], Tensor]
 
@@ -30,10 +30,7 @@ def interpolate(real: Tensor, fake: Tensor, generator: torch.Generator | None = 
     Source: Gulrajani et al. 2017, algorithm 1.
     Test: tests/unit/test_gan.py::test_interpolation_is_one_number_per_sample
     """
-    if real.shape != fake.shape:
-        raise ValueError(
-            f"real and fake must have one shape, got {tuple(real.shape)} and {tuple(fake.shape)}"
-        )
+    check_same_shape("fake", fake, "real", real, "each real sample has one fake partner")
     eps = torch.rand(len(real), generator=generator, dtype=real.dtype, device=real.device)  # (B,)
     return torch.lerp(fake.detach(), real.detach(), expand_to(eps, real))  # (B, ...)
 
@@ -53,10 +50,7 @@ def input_gradients(values: Tensor, x: Tensor) -> Tensor:
     Raises:
         ValueError: if `values` is not (B,), or `x` does not require gradients.
     """
-    if values.shape != x.shape[:1]:
-        raise ValueError(
-            f"the critic must return shape (B,) = ({len(x)},), got {tuple(values.shape)}; use values[:, 0]"
-        )
+    check_shape("the critic's output", values, (len(x),), "use values[:, 0]")
     if not x.requires_grad:
         raise ValueError("x must require gradients before it goes into the critic; x.requires_grad_()")
     (gradients,) = torch.autograd.grad(values.sum(), x, create_graph=True)

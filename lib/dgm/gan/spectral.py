@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm as _parametrize
 
+from dgm.tensor import check_shape
+
 LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.Embedding)
 
 
@@ -29,11 +31,8 @@ def power_iteration(weight: Tensor, u: Tensor, steps: int = 1) -> tuple[Tensor, 
     Source: Miyato et al. 2018, algorithm 1.
     Test: tests/unit/test_gan.py::test_power_iteration_finds_the_largest_singular_value
     """
-    if weight.ndim != 2 or u.shape != weight.shape[:1]:
-        raise ValueError(
-            f"weight must be (M, N) and u (M,), got {tuple(weight.shape)} and {tuple(u.shape)}; "
-            "use weight.flatten(1) for a convolution"
-        )
+    check_shape("weight", weight, ("M", "N"), "use weight.flatten(1) for a convolution")
+    check_shape("u", u, (len(weight),), "one entry per row of the weight")
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
     with torch.no_grad():

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dgm.tensor import check_same_shape, check_shape
+
 
 def wasserstein_1d(
     x: Tensor, y: Tensor, *, x_weights: Tensor | None = None, y_weights: Tensor | None = None
@@ -137,11 +139,9 @@ def _solve(objective: np.ndarray, **problem: object):  # type: ignore[no-untyped
 
 
 def _problem(cost: Tensor, p: Tensor, q: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    if p.ndim != 1 or q.ndim != 1 or cost.shape != (len(p), len(q)):
-        raise ValueError(
-            f"cost must be (N, M) for p (N,) and q (M,), got cost {tuple(cost.shape)}, p {tuple(p.shape)}, "
-            f"q {tuple(q.shape)}; use torch.cdist(x, y)"
-        )
+    check_shape("p", p, ("N",))
+    check_shape("q", q, ("M",))
+    check_shape("cost", cost, (len(p), len(q)), "use torch.cdist(x, y) for p at x and q at y")
     arrays = [t.detach().cpu().double().numpy() for t in (cost, p, q)]
     for name, weights in (("p", arrays[1]), ("q", arrays[2])):
         if weights.min() < 0 or abs(weights.sum() - 1) > 1e-6:
@@ -159,10 +159,7 @@ def _sorted(points: Tensor, weights: Tensor | None, name: str) -> tuple[Tensor, 
         raise ValueError(f"{name} must have shape (N,) with N at least 1, got {tuple(points.shape)}")
     if weights is None:
         weights = torch.ones_like(points)
-    if weights.shape != points.shape:
-        raise ValueError(
-            f"{name}_weights must have the shape of {name}, {tuple(points.shape)}, got {tuple(weights.shape)}"
-        )
+    check_same_shape(f"{name}_weights", weights, name, points, "give one weight per point")
     if bool((weights < 0).any()) or not bool(weights.sum() > 0):
         raise ValueError(f"{name}_weights must not be negative nor all zero")
     points, order = points.sort()
