@@ -2,21 +2,33 @@
 
 import json
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import scipy.linalg
+import scipy.stats
 import torch
 from torch import Tensor
 
 from dgm.data import load_digits, to_pm1
 from dgm.metrics import (
     DigitsClassifier,
+    arrays,
+    class_information,
+    copying_z,
+    density_coverage,
     digits_classifier_metadata,
     digits_features,
+    extrapolated_frechet,
     features,
     frechet_distance,
     gaussian_frechet,
+    inception_score,
+    kernel_distance,
+    neighbour_radii,
+    neighbour_test,
+    precision_recall,
 )
 
 F64 = torch.float64
@@ -333,3 +345,226 @@ def test_training_anew_gives_as_good_a_classifier(tmp_path, capsys: pytest.Captu
     # Another machine rounds otherwise. Binomial noise of 447 images at .97 is .008 (one standard deviation).
     assert again["test_accuracy"] == pytest.approx(shipped["test_accuracy"], abs=0.024)
     assert again["valid_accuracy"] == pytest.approx(shipped["valid_accuracy"], abs=0.02)
+
+
+def test_frechet_distance_of_two_samples_of_one_gaussian_is_its_bias() -> None:
+    # To first order ‖m1 - m2‖² adds D (1/N + 1/M), the covariances ‖S1 - S2‖²/4, and E‖S1 - S2‖² is
+    # D (D + 1) (1/N + 1/M). The next order is D/N = 3 % of that.
+    d, n = 64, 2000
+    expected = 2 / n * (d + d * (d + 1) / 4)
+    read = [frechet_distance(normal(n, d, seed=2 * s), normal(n, d, seed=2 * s + 1)) for s in range(4)]
+    assert np.mean(read) == pytest.approx(expected, rel=0.04)
+
+
+# The kernel distance
+
+
+def test_kernel_distance_is_its_double_sums() -> None:
+    x, y = normal(5, 3, seed=1), normal(4, 3, seed=2) + 0.5
+
+    def k(a: Tensor, b: Tensor) -> float:
+        return float((a @ b / 3 + 1) ** 3)
+
+    xx = sum(k(x[i], x[j]) for i in range(5) for j in range(5) if i != j) / 20
+    yy = sum(k(y[i], y[j]) for i in range(4) for j in range(4) if i != j) / 12
+    xy = sum(k(a, b) for a in x for b in y) / 20
+    assert kernel_distance(x, y) == pytest.approx(xx + yy - 2 * xy, rel=1e-12)
+
+
+def test_kernel_distance_is_unbiased() -> None:
+    # On the line (xy + 1)³ = sum binom(3, i) xⁱ yⁱ, so the truth is sum binom(3, i) (E xⁱ - E yⁱ)².
+    mu, truth = 0.5, 0.0
+    moments = [0.0, 1.0, 0.0], [mu, 1 + mu**2, mu**3 + 3 * mu]
+    for i, (a, b) in enumerate(zip(*moments, strict=True), start=1):
+        truth += math.comb(3, i) * (a - b) ** 2
+    g = generator(1)
+
+    def estimates(shift: float) -> Tensor:
+        draws = [
+            (torch.randn(20, 1, generator=g, dtype=F64), torch.randn(15, 1, generator=g, dtype=F64))
+            for _ in range(2000)
+        ]
+        return torch.tensor([kernel_distance(x, y + shift) for x, y in draws])
+
+    for shift, expected in ((mu, truth), (0.0, 0.0)):
+        read = estimates(shift)
+        z = (read.mean() - expected) / (read.std() / math.sqrt(len(read)))
+        assert abs(z) < 4
+    assert read.min() < 0  # without bias there must be values below zero at equality
+
+
+def test_kernel_distance_by_features_of_another_scale() -> None:
+    # The kernel divides by D: repeating every feature changes nothing.
+    x, y = normal(9, 4, seed=1), normal(8, 4, seed=2) + 1
+    assert kernel_distance(x.repeat(1, 3), y.repeat(1, 3)) == pytest.approx(kernel_distance(x, y), rel=1e-12)
+
+
+# Balls of neighbours
+
+
+def slow_balls(x: Tensor, y: Tensor, k: int) -> Tensor:
+    """[i, j]: y_j lies in the ball around x_i that reaches to its k-th neighbour among x."""
+    radii = torch.stack([(x - row).norm(dim=1).sort().values[k] for row in x])  # index 0 is the row itself
+    return torch.stack([(y - row).norm(dim=1) <= r for row, r in zip(x, radii, strict=True)])
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+@pytest.mark.parametrize("block", [7, 1 << 22])
+def test_balls_against_the_slow_way(k: int, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrays, "BLOCK_ENTRIES", block)  # one row at a time, or all at once
+    x, y = normal(30, 3, seed=1), 0.8 * normal(40, 3, seed=2) + 0.3
+    of_x, of_y = slow_balls(x, y, k), slow_balls(y, x, k)
+    both = precision_recall(x, y, k)
+    assert both.precision == pytest.approx(of_x.any(0).double().mean().item())
+    assert both.recall == pytest.approx(of_y.any(0).double().mean().item())
+    robust = density_coverage(x, y, k)
+    assert robust.density == pytest.approx(of_x.sum().item() / (k * 40))
+    assert robust.coverage == pytest.approx(of_x.any(1).double().mean().item())
+
+
+def test_neighbour_radii_by_hand() -> None:
+    x = torch.tensor([[0.0], [1.0], [3.0], [7.0]])
+    assert neighbour_radii(x, 1).tolist() == [1, 1, 4, 16]
+    assert neighbour_radii(x, 2).tolist() == [9, 4, 9, 36]
+
+
+def test_density_and_coverage_of_one_distribution() -> None:
+    # Ranks alone decide: y is within the k nearest of N with probability k/N, so density is 1; a ball is
+    # empty when the k nearest of the other N + M - 1 points are all of x.
+    n, m, k = 40, 30, 3
+    read = [density_coverage(normal(n, 2, seed=2 * s), normal(m, 2, seed=2 * s + 1), k) for s in range(400)]
+    expected = 1 - math.prod((n - j) / (n + m - j) for j in range(1, k + 1))
+    for values, truth in (([r.density for r in read], 1.0), ([r.coverage for r in read], expected)):
+        assert abs(np.mean(values) - truth) < 4 * np.std(values) / math.sqrt(len(values))
+
+
+def test_collapse_has_high_precision_and_low_recall_and_noise_the_reverse() -> None:
+    real = normal(500, 8)
+    collapsed = real[:1] + 0.05 * normal(500, 8, seed=1)
+    spread = 4 * normal(500, 8, seed=2)
+    assert precision_recall(real, collapsed) == (1.0, pytest.approx(0.002, abs=0.01))
+    precision, recall = precision_recall(real, spread)
+    assert precision < 0.2
+    assert recall > 0.8
+    assert density_coverage(real, collapsed, 5).coverage < 0.05
+
+
+# The Inception Score
+
+
+def test_class_information_at_its_ends() -> None:
+    sure = 100 * torch.eye(7, dtype=F64)
+    assert class_information(sure) == pytest.approx(math.log(7))
+    assert inception_score(sure) == pytest.approx(7)
+    assert class_information(sure[:1].expand(9, 7)) == 0.0  # sure, but of one class
+    assert class_information(torch.zeros(9, 7)) == 0.0  # of all classes, but never sure
+
+
+def test_class_information_is_the_mean_divergence_from_the_marginal() -> None:
+    logits = 2 * normal(50, 6)
+    each = torch.distributions.Categorical(logits=logits)
+    marginal = torch.distributions.Categorical(probs=each.probs.mean(0))
+    expected = torch.distributions.kl_divergence(each, marginal).mean().item()
+    assert class_information(logits) == pytest.approx(expected, rel=1e-10)
+    assert inception_score(logits) == pytest.approx(math.exp(expected), rel=1e-10)
+
+
+# Extrapolation
+
+
+def test_extrapolation_finds_the_intercept() -> None:
+    line = extrapolated_frechet(
+        normal(400, 3), normal(50, 3), distance=lambda x, y: 3 + 5 / len(x), points=6, smallest=40
+    )
+    assert line.limit == pytest.approx(3)
+    assert line.slope == pytest.approx(5)
+    assert line.sizes.tolist() == [40, 112, 184, 256, 328, 400]
+
+
+def test_extrapolation_takes_most_of_the_bias_away() -> None:
+    d, n, m = 8, 1000, 20_000
+    y = normal(m, d, seed=100)
+    xs = [normal(n, d, seed=s) for s in range(12)]
+    biased = np.mean([frechet_distance(x, y) for x in xs])
+    lines = [extrapolated_frechet(x, y, points=8, generator=generator(1)) for x in xs]
+    limits = np.array([line.limit for line in lines])
+    per_sample = d + d * (d + 1) / 4  # times 1/N: the bias to first order
+    assert biased == pytest.approx(per_sample / n, rel=0.2)
+    assert np.mean([line.slope for line in lines]) == pytest.approx(per_sample, rel=0.3)
+    error = limits.std() / math.sqrt(len(limits))
+    assert abs(limits.mean() - per_sample / m) < 4 * error  # the reference's own bias stays
+    assert limits.mean() + 2 * error < biased / 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"points": 1}, "a line needs at least 2 points, got points=1"),
+        ({"smallest": 1}, r"smallest must lie between 2 and N - 1 = 9, got 1"),
+        ({"smallest": 10}, r"smallest must lie between 2 and N - 1 = 9, got 10"),
+    ],
+)
+def test_extrapolation_refuses(options: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        extrapolated_frechet(normal(10, 2), normal(10, 2), **options)
+
+
+# Two samples
+
+
+def test_neighbour_test_by_hand() -> None:
+    real = torch.tensor([[0.0], [1.0], [10.0]])
+    fake = torch.tensor([[9.0], [20.0], [21.0]])
+    # real: 0 and 1 have each other, 10 has 9; fake: 9 has 10, 20 and 21 have each other
+    assert neighbour_test(real, fake) == (2 / 3, 2 / 3)
+
+
+def test_neighbour_test_tells_the_cases_apart() -> None:
+    real, same = normal(400, 5), normal(400, 5, seed=1)
+    assert neighbour_test(real, same).accuracy == pytest.approx(0.5, abs=0.06)
+    assert neighbour_test(real, same + 3).accuracy > 0.99
+    assert neighbour_test(real, real + 1e-3 * same).accuracy < 0.05
+    collapsed = neighbour_test(real, same[torch.arange(400) % 10] + 1e-3 * real)
+    assert collapsed.fake > 0.95
+
+
+def test_copying_z_is_the_mann_whitney_statistic() -> None:
+    train, held, fake = normal(60, 2), normal(25, 2, seed=1), 0.9 * normal(31, 2, seed=2)
+    a, b = (torch.cdist(x, train).min(1).values.numpy() for x in (fake, held))
+    expected = scipy.stats.mannwhitneyu(a, b, use_continuity=False, method="asymptotic")
+    z = copying_z(fake, held, train)
+    assert 2 * scipy.stats.norm.sf(abs(z)) == pytest.approx(expected.pvalue, rel=1e-9)
+    assert (z > 0) == (expected.statistic > 31 * 25 / 2)
+
+
+def test_copying_z_knows_copies_and_blur() -> None:
+    train, held = normal(300, 4), normal(200, 4, seed=1)
+    assert copying_z(train[:100] + 0.01, held, train) < -8
+    assert copying_z(held, held, train) == 0.0
+    assert copying_z(3 * normal(200, 4, seed=2), held, train) > 8
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: kernel_distance(normal(4), normal(4, 2)),
+            r"features_x must have shape \(N, D\), got",
+        ),
+        (lambda: kernel_distance(normal(1, 2), normal(4, 2)), "at least 2 samples to have pairs, got 1"),
+        (lambda: kernel_distance(normal(4, 3), normal(4, 2)), "as many columns, got 3 and 2"),
+        (lambda: kernel_distance(normal(4, 2) / 0, normal(4, 2)), "features_x must be finite, got 8 NaN"),
+        (lambda: precision_recall(normal(3, 2), normal(9, 2)), "at least 4 samples to have 3 neighbours"),
+        (lambda: density_coverage(normal(9, 2), normal(9, 2), 0), "k must be at least 1, got 0"),
+        (lambda: class_information(normal(4)), r"logits must have shape \(N, K\)"),
+        (lambda: class_information(normal(4, 2) / 0), "logits must be finite, got 8"),
+        (lambda: neighbour_test(normal(4, 2), normal(5, 2)), "as many rows, got 4 and 5; cut the longer one"),
+        (
+            lambda: copying_z(normal(4, 2), normal(0, 2), normal(5, 2)),
+            "held_out must hold at least 1",
+        ),
+    ],
+)
+def test_metrics_refuse(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -9,6 +9,8 @@ negative, and as good with rank 3 as with rank 64.
 import torch
 from torch import Tensor
 
+from dgm.metrics.arrays import check_features, check_finite, check_same_columns
+
 _ASYMMETRY = 1e-6  # relative; a float32 covariance is symmetric to about 1e-7
 _INDEFINITE = 1e-5  # relative; a float32 covariance of low rank has eigenvalues down to about -1e-6
 
@@ -65,11 +67,7 @@ def frechet_distance(features_x: Tensor, features_y: Tensor) -> float:
     """
     mu_x, factor_x = _mean_and_factor(features_x, "features_x")
     mu_y, factor_y = _mean_and_factor(features_y, "features_y")
-    if mu_x.shape != mu_y.shape:
-        raise ValueError(
-            f"features_x and features_y must have as many columns, got {mu_x.numel()} and {mu_y.numel()}; "
-            "take both from the same feature extractor"
-        )
+    check_same_columns(mu_x, mu_y, ("features_x", "features_y"))
     return _frechet_from_factors(mu_x, factor_x, mu_y, factor_y)
 
 
@@ -81,16 +79,7 @@ def _frechet_from_factors(mu1: Tensor, factor1: Tensor, mu2: Tensor, factor2: Te
 
 
 def _mean_and_factor(features: Tensor, name: str) -> tuple[Tensor, Tensor]:
-    if features.ndim != 2:
-        raise ValueError(
-            f"{name} must have shape (N, D), got {tuple(features.shape)}; use {name}.flatten(1) for images"
-        )
-    if len(features) < 2:
-        raise ValueError(
-            f"{name} must hold at least 2 samples to have a covariance, got {len(features)}; draw more"
-        )
-    _check_finite(features, name)
-    x = features.detach().to("cpu", torch.float64)
+    x = check_features(features, name, 2, "have a covariance").cpu()
     centred = (x - x.mean(0)) / (len(x) - 1) ** 0.5  # (N, D); centredᵀ centred is the covariance
     # A QR step brings a tall (N, D) factor down to (D, D) without squaring its condition number.
     factor = torch.linalg.qr(centred, mode="r").R.T if len(x) > x.shape[1] else centred.T  # (D, min(N, D))
@@ -116,8 +105,8 @@ def _check_gaussian(mu: Tensor, cov: Tensor, number: str) -> tuple[Tensor, Tenso
             f"cov{number} must have shape (D, D) = ({len(mu)}, {len(mu)}), got {tuple(cov.shape)}; "
             "use torch.cov(features.T)"
         )
-    _check_finite(mu, f"mu{number}")
-    _check_finite(cov, f"cov{number}")
+    check_finite(mu, f"mu{number}")
+    check_finite(cov, f"cov{number}")
     m, c = mu.detach().to("cpu", torch.float64), cov.detach().to("cpu", torch.float64)
     if (c - c.T).abs().max() > _ASYMMETRY * c.abs().max():
         raise ValueError(
@@ -125,12 +114,3 @@ def _check_gaussian(mu: Tensor, cov: Tensor, number: str) -> tuple[Tensor, Tenso
             f"{(c - c.T).abs().max().item():.3g}; use torch.cov(features.T)"
         )
     return m, (c + c.T) / 2
-
-
-def _check_finite(x: Tensor, name: str) -> None:
-    bad = int((~torch.isfinite(x)).sum())
-    if bad:
-        raise ValueError(
-            f"{name} must be finite, got {bad} NaN or infinite values of {x.numel()}; "
-            "look for a diverged model or an overflow before the feature extractor"
-        )
