@@ -54,7 +54,8 @@ class MinibatchStd(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """Map (B, D) to (B, D + 1), or (B, C, H, W) to (B, C + 1, H, W)."""
-        std = (h.var(0, correction=0) + self.eps).sqrt().mean()  # ()
+        variance = (h - h.mean(0)).square().mean(0)  # h's shape without B; twice as fast as h.var(0)
+        std = (variance + self.eps).sqrt().mean()  # ()
         return torch.cat([h, std.expand(len(h), 1, *h.shape[2:])], dim=1)
 
 
