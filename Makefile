@@ -41,8 +41,10 @@ test-quick: built ## run the tests that take seconds: no notebooks, no browser
 	$(PYTEST) -n $(WORKERS) --dist loadfile -m "not slow and not browser" tests $(ARGS)
 
 bench: built ## run every measurement in bench/, one after another; fail if one fails
-	@failed=""; for script in $(sort $(filter-out bench/common.py,$(wildcard bench/*.py))); do \
-	  echo "== $$script"; $(VENV_PYTHON) $$script $(ARGS) || failed="$$failed $$script"; done; \
+	@failed=""; skipped=""; for script in $(sort $(filter-out bench/common.py,$(wildcard bench/*.py))); do \
+	  echo "== $$script"; $(VENV_PYTHON) $$script $(ARGS); \
+	  case $$? in 0) ;; 77) skipped="$$skipped $$script" ;; *) failed="$$failed $$script" ;; esac; done; \
+	if [ -n "$$skipped" ]; then echo "skipped, see above what to install:$$skipped"; fi; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
 format: built ## format the code, then carry that over to the notebooks

@@ -1,8 +1,9 @@
 """What the scripts in bench/ share: options, CPU clock, calibration, table, limits and the JSON line.
 
 A script prints its table, then one line of JSON last, and exits with 1 if a figure misses its "at most" or
-"at least". Seconds never fail: they depend on the machine, so they are CPU-seconds of one thread, printed
-beside the rate at which that thread multiplies matrices.
+"at least", and with `SKIPPED` if what it compares with is not installed. Seconds never fail: they depend on
+the machine, so they are CPU-seconds of one thread, printed beside the rate at which that thread multiplies
+matrices.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, NoReturn
 
@@ -22,6 +24,9 @@ import torch
 
 # Readings on the machine on which the numbers of steps were chosen: two cores, shared, seldom idle.
 REFERENCE_GFLOPS = (115, 177)
+SKIPPED = (
+    77  # exit status of a script that measured nothing, as test harnesses have it; `make bench` knows it
+)
 
 
 def decimals(value: float, digits: int = 3) -> int:
@@ -140,6 +145,24 @@ def parse_options(description: str, seeds: int = 3) -> argparse.Namespace:
         options.seeds = 1
     torch.set_num_threads(1)
     return options
+
+
+def need(name: str, packages: Sequence[str], remedy: str) -> None:
+    """Go on if the packages that a script compares with are there; else say so and exit with `SKIPPED`.
+
+    Args:
+        name: of the script.
+        packages: to import.
+        remedy: how to install them.
+    """
+    missing = [package for package in packages if find_spec(package) is None]
+    if not missing:
+        return
+    print(f"{name} compares with {' and '.join(packages)}; not installed: {', '.join(missing)}")
+    print(f"install: {remedy}")
+    print("nothing was measured; no other part of the course needs them")
+    print(json.dumps({"bench": name, "skipped": True, "missing": missing, "install": remedy}))
+    sys.exit(SKIPPED)
 
 
 def warm_up() -> None:

@@ -13,11 +13,10 @@ import argparse
 import statistics
 import sys
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any
 
 import torch
-from common import CpuClock, Figure, finish, parse_options, table
+from common import CpuClock, Figure, finish, need, parse_options, table
 from torch import Tensor, nn
 
 from dgm.flows import FlowModel, RealNVP, StandardNormal
@@ -129,12 +128,7 @@ def cells(dims: int, batch: int, rounds: int) -> list[dict[str, Any]]:
 
 def main(options: argparse.Namespace) -> None:
     """Time every cell of the table once; seeds would only change the numbers that are multiplied."""
-    if missing := [name for name in PEERS if find_spec(name) is None]:
-        sys.exit(
-            f"flow_speed compares with {' and '.join(PEERS)}; not installed: {', '.join(missing)}.\n"
-            "Install them: uv pip install -r bench/requirements.lock\n"
-            "Nothing else in the course needs them. Nothing was measured."
-        )
+    need("flow_speed", PEERS, "uv pip install -r bench/requirements.lock")
     options.seeds = 1
     rows = [row for dims, batch in SIZES for row in cells(dims, batch, 2 if options.quick else ROUNDS)]
     print(f"{LAYERS} affine couplings, conditioners {HIDDEN}; milliseconds of CPU per call, medians")
@@ -144,7 +138,7 @@ def main(options: argparse.Namespace) -> None:
         "flow_speed",
         {row["row"]: Figure([row["ratio"]], "times the better peer's speed", at_least=1.2) for row in rows},
         options=options,
-        rows=[{k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} for row in rows],
+        rows=rows,
     )
 
 

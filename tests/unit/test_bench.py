@@ -1,10 +1,14 @@
-"""What the scripts in bench/ share: a missed limit fails, seconds only warn, the JSON line comes last."""
+"""What the scripts in bench/ share: a missed limit fails, seconds only warn, the JSON line comes last.
+
+And of the scripts themselves what takes no training: how a flow is rated, how calls are timed.
+"""
 
 import argparse
 import importlib.util
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,12 +16,22 @@ from pathlib import Path
 import pytest
 import torch
 
+from dgm.data import load_digits
+from dgm.flows import Flatten, FlowModel, Line, StandardNormal, UnitCube
+
 BENCH = Path(__file__).parents[2] / "bench"
 spec = importlib.util.spec_from_file_location("bench_common", BENCH / "common.py")
 common = importlib.util.module_from_spec(spec)
 sys.modules["bench_common"] = common  # dataclasses look their module up
 spec.loader.exec_module(common)
 Figure = common.Figure
+
+
+def script(name):
+    """A script of bench/ as a module; it finds its `common` there too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCH))
+        return importlib.import_module(name)
 
 
 def options(quick=False, seeds=2):
@@ -131,6 +145,87 @@ def test_clock_counts_cpu_seconds():
     with clock:
         sum(range(100_000))
     assert clock.seconds > first  # it goes on where it stopped
+
+
+def test_a_script_without_its_peers_says_what_to_install_and_is_skipped(capsys):
+    common.need("example", ("json", "math"), "nothing")
+    assert capsys.readouterr().out == ""
+    with pytest.raises(SystemExit) as exit_:
+        common.need("example", ("json", "no_such_peer"), "pip install no_such_peer")
+    assert exit_.value.code == common.SKIPPED
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "example compares with json and no_such_peer; not installed: no_such_peer"
+    assert out[1] == "install: pip install no_such_peer"
+    assert json.loads(out[-1])["missing"] == ["no_such_peer"]
+
+
+@pytest.mark.parametrize("last", [0, 1])
+def test_make_bench_tells_skipped_from_failed(tmp_path, last):
+    shutil.copy(BENCH.parent / "Makefile", tmp_path)
+    for path, code in {
+        "scripts/environment.py": 0,
+        "bench/common.py": 1,  # shared by the others, not run
+        "bench/a.py": 0,
+        "bench/b.py": common.SKIPPED,
+        "bench/c.py": last,
+    }.items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(f"raise SystemExit({code})")
+    command = ["make", "bench", f"PYTHON={sys.executable}", f"VENV_PYTHON={sys.executable}"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (run.returncode == 0) == (last == 0)
+    assert "skipped, see above what to install: bench/b.py\n" in run.stdout
+    assert ("failed: bench/c.py\n" in run.stderr) == (last == 1)
+    assert run.stdout.count("== bench/") == 3
+
+
+def test_flow_toy_measures_the_divergence_from_a_known_density():
+    flow_toy = script("flow_toy")
+    normal = torch.distributions.Normal(torch.tensor([0.5, -0.2]), 1.0)
+
+    class Shifted:
+        def sample(self, n, generator):
+            return normal.mean + torch.randn(n, 2, generator=generator)
+
+        def log_prob(self, x):
+            return normal.log_prob(x).sum(1)
+
+    model = FlowModel(StandardNormal(2), Line())
+    kl, error = flow_toy.divergence(model, Shifted())
+    exact = (0.5**2 + 0.2**2) / 2
+    # log p - log q = mu x - |mu|^2 / 2 has the standard deviation |mu|
+    assert error == pytest.approx(0.29**0.5 / flow_toy.POINTS**0.5, rel=0.02)
+    assert abs(kl - exact) < 4 * error
+
+
+def test_flow_digits_rates_in_bits_per_dimension():
+    flow_digits = script("flow_digits")
+    x = load_digits("valid").x[:20]
+    plain, tight = flow_digits.rate(FlowModel(UnitCube(64), Flatten((1, 8, 8))), x, draws=3)
+    assert (plain, tight) == pytest.approx((math.log2(17), math.log2(17)))  # 17 levels, all as likely
+    train_x, test_x = (load_digits(part).x.flatten(1).tolist() for part in ("train", "test"))
+    bits = 0.0
+    for pixel in range(64):
+        column = [image[pixel] for image in train_x]
+        for image in test_x:
+            bits -= math.log2((column.count(image[pixel]) + 0.1) / (1000 + 1.7))
+    assert flow_digits.histogram_bits() == pytest.approx(bits / 64 / len(test_x), rel=1e-5)
+
+
+def test_flow_speed_takes_turns_and_finds_the_slower_call():
+    calls = []
+
+    def work(name, size):
+        calls.append(name)
+        torch.rand(size, size) @ torch.rand(size, size)
+
+    flow_speed = script("flow_speed")
+    seconds = flow_speed.seconds_per_call(
+        {"small": lambda: work("small", 8), "large": lambda: work("large", 400)}, rounds=3
+    )
+    assert seconds["large"] > 3 * seconds["small"] > 0
+    turns = [a for a, b in zip(calls, [*calls[1:], ""], strict=True) if a != b]
+    assert turns == ["small", "large"] * 4  # once to warm up, then three rounds
 
 
 @pytest.mark.slow
