@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dgm.prob import standard_normal_log_prob
-from dgm.tensor import sum_except_batch
+from dgm.tensor import draw_device, randn_like, sum_except_batch
 
 Mapped = tuple[Tensor, Tensor]  # the image of a batch and the log-determinant (B,) of the map
 
@@ -140,7 +140,7 @@ class StandardNormal(nn.Module):
 
     def sample(self, n: int, generator: torch.Generator | None = None, temperature: float = 1.0) -> Tensor:
         """Draw n points with standard deviation `temperature`: (n, *shape)."""
-        eps = torch.randn(n, *self.shape, generator=generator, dtype=self.like.dtype, device=self.like.device)
+        eps = randn_like(self.like.expand(n, *self.shape), generator)
         return eps if temperature == 1 else temperature * eps
 
 
@@ -165,8 +165,9 @@ class UnitCube(nn.Module):
 
     def sample(self, n: int, generator: torch.Generator | None = None, temperature: float = 1.0) -> Tensor:
         """Draw n points (n, *shape); a temperature below 1 draws from the cube's middle, of that side."""
-        u = torch.rand(n, *self.shape, generator=generator, dtype=self.like.dtype, device=self.like.device)
-        return 0.5 + temperature * (u - 0.5)
+        device = draw_device(generator, self.like)
+        u = torch.rand(n, *self.shape, generator=generator, dtype=self.like.dtype, device=device)
+        return 0.5 + temperature * (u.to(self.like.device) - 0.5)
 
 
 class FlowModel(nn.Module):
@@ -200,3 +201,17 @@ class FlowModel(nn.Module):
         """Draw n points x: z from the base (at `temperature`), then the inverse flow: (n, ...)."""
         x, _ = self.flow.inverse(self.base.sample(n, generator, temperature))
         return x
+
+
+def check_channels(x: Tensor, channels: int) -> None:
+    """Raise unless axis 1 of x (B, C, ...) has the given length.
+
+    Args:
+        x: vectors (B, C) or images (B, C, H, W).
+        channels: C.
+
+    Raises:
+        ValueError: x has another length there, or no axis 1.
+    """
+    if x.ndim < 2 or x.shape[1] != channels:
+        raise ValueError(f"x must have shape (B, {channels}, ...), got {tuple(x.shape)}")

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dgm.flows.base import Compose, Flow, FlowModel, Mapped, UnitCube
 from dgm.flows.coupling import Subset, halving_masks, mlp_coupling
+from dgm.tensor import check_shape
 
 
 def piecewise_linear(x: Tensor, logits: Tensor) -> Mapped:
@@ -132,8 +133,7 @@ class Flatten(Flow):
         self.shape = tuple(shape)
 
     def forward(self, x: Tensor) -> Mapped:
-        if x.shape[1:] != self.shape:
-            raise ValueError(f"x must have shape (B, *{self.shape}), got {tuple(x.shape)}")
+        check_shape("x", x, ("B", *self.shape))
         return x.flatten(1), x.new_zeros(len(x))
 
     def inverse(self, z: Tensor) -> Mapped:

@@ -13,9 +13,9 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from dgm.flows.base import Flow, Mapped
+from dgm.flows.base import Flow, Mapped, check_channels
 from dgm.flows.conditioner import MLPConditioner
-from dgm.tensor import sum_except_batch
+from dgm.tensor import check_shape, sum_except_batch
 
 # The change of single numbers
 
@@ -119,8 +119,7 @@ class Halves(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Split x (B, features, ...) into what is kept and what is changed."""
-        if x.ndim < 2 or x.shape[1] != self.features:
-            raise ValueError(f"x must have shape (B, {self.features}, ...), got {tuple(x.shape)}")
+        check_channels(x, self.features)
         first, second = x[:, : self.first], x[:, self.first :]
         return (second, first) if self.swap else (first, second)
 
@@ -150,8 +149,7 @@ class Subset(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Split x (B, D) into what is kept and what is changed."""
-        if x.ndim != 2 or x.shape[1] != len(self.index):
-            raise ValueError(f"x must have shape (B, {len(self.index)}), got {tuple(x.shape)}")
+        check_shape("x", x, ("B", len(self.index)))
         return x[:, self.index[: self.kept]], x[:, self.index[self.kept :]]
 
     def merge(self, kept: Tensor, changed: Tensor) -> Tensor:

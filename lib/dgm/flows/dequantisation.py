@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from dgm.flows.base import Flow, Mapped
 from dgm.prob import standard_normal_log_prob
-from dgm.tensor import log_mean_exp, sum_except_batch
+from dgm.tensor import check_same_shape, draw_device, log_mean_exp, randn_like, sum_except_batch
 
 
 class Noise(Protocol):
@@ -41,7 +41,7 @@ def uniform_noise(x: Tensor, generator: torch.Generator | None = None) -> tuple[
     Source: Theis et al. 2016, section 3.1.
     """
     dtype = x.dtype if x.is_floating_point() else torch.get_default_dtype()
-    u = torch.rand(x.shape, generator=generator, dtype=dtype, device=x.device)
+    u = torch.rand(x.shape, generator=generator, dtype=dtype, device=draw_device(generator, x)).to(x.device)
     return u, u.new_zeros(len(x))
 
 
@@ -67,7 +67,7 @@ class VariationalNoise(nn.Module):
         """Draw u in [0, 1), the shape of x (B, ...), and log q(u | x): (B,) nats."""
         dtype = next(self.conditioner.parameters()).dtype
         mu, s = self.conditioner(2 * x.to(dtype) / (self.levels - 1) - 1).unbind(1)
-        eps = torch.randn(x.shape, generator=generator, dtype=dtype, device=x.device)
+        eps = randn_like(mu, generator)  # (B, ...)
         a = mu + s.exp() * eps
         # du/deps = e^s u (1 - u)
         log_derivative = s + F.logsigmoid(a) + F.logsigmoid(-a)
@@ -92,8 +92,7 @@ def dequantise(x: Tensor, u: Tensor, levels: int) -> Mapped:
 
     Source: Theis et al. 2016, section 3.1.
     """
-    if x.shape != u.shape:
-        raise ValueError(f"u must have the shape of x, {tuple(x.shape)}, got {tuple(u.shape)}")
+    check_same_shape("u", u, "x", x)
     if x.numel() and not 0 <= int(x.min()) <= int(x.max()) < levels:
         raise ValueError(
             f"x must hold grey levels 0 .. {levels - 1}, got {x.min().item():g} to {x.max().item():g}; "

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from dgm.flows.base import Flow, Mapped
+from dgm.flows.base import Flow, Mapped, check_channels
 
 
 class ActNorm(Flow):
@@ -38,7 +38,7 @@ class ActNorm(Flow):
         self._known = False  # that `started` is true, without asking a GPU at every step
 
     def forward(self, x: Tensor) -> Mapped:
-        _check_channels(x, len(self.shift))
+        check_channels(x, len(self.shift))
         if self.training and not self._known:
             if not bool(self.started):
                 self._start(x)
@@ -48,7 +48,7 @@ class ActNorm(Flow):
 
     def inverse(self, z: Tensor) -> Mapped:
         """Shift back, then scale back."""
-        _check_channels(z, len(self.shift))
+        check_channels(z, len(self.shift))
         x = (z - _lift(self.shift, z)) * _lift(torch.exp(-self.log_scale), z)
         return x, (-_pixels(z) * self.log_scale.sum()).expand(len(z))
 
@@ -107,13 +107,13 @@ class InvertibleConv(Flow):
         return self.permutation @ lower @ upper
 
     def forward(self, x: Tensor) -> Mapped:
-        _check_channels(x, len(self.sign))
+        check_channels(x, len(self.sign))
         z = torch.einsum("dc,bc...->bd...", self.weight(), x)
         return z, (_pixels(x) * self.log_diagonal.sum()).expand(len(x))
 
     def inverse(self, z: Tensor) -> Mapped:
         """Map z to x by two triangular solves."""
-        _check_channels(z, len(self.sign))
+        check_channels(z, len(self.sign))
         lower, upper = self.factors()
         flat = z.transpose(0, 1).flatten(1)  # (C, B H W)
         flat = torch.linalg.solve_triangular(
@@ -153,12 +153,12 @@ class Rotation(Flow):
         return torch.linalg.matrix_exp(skew - skew.T)
 
     def forward(self, x: Tensor) -> Mapped:
-        _check_channels(x, self.channels)
+        check_channels(x, self.channels)
         return _mix(self.weight(), x), x.new_zeros(len(x))
 
     def inverse(self, z: Tensor) -> Mapped:
         """Rotate back."""
-        _check_channels(z, self.channels)
+        check_channels(z, self.channels)
         return _mix(self.weight().T, z), z.new_zeros(len(z))
 
 
@@ -186,8 +186,3 @@ def _pixels(x: Tensor) -> int:
 def _lift(parameter: Tensor, x: Tensor) -> Tensor:
     """One value per channel, (C,), with the axes of x: (C, 1, 1) for an image."""
     return parameter.reshape(-1, *[1] * (x.ndim - 2))
-
-
-def _check_channels(x: Tensor, channels: int) -> None:
-    if x.ndim < 2 or x.shape[1] != channels:
-        raise ValueError(f"x must have shape (B, {channels}, ...), got {tuple(x.shape)}")

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgm.flows.base import Flow, Mapped
+from dgm.tensor import check_shape
 
 
 def squeeze(x: Tensor) -> Tensor:
@@ -92,8 +93,7 @@ class MultiScale(Flow):
         self.train(training)
 
     def forward(self, x: Tensor) -> Mapped:
-        if x.shape[1:] != self.shape:
-            raise ValueError(f"x must have shape (B, *{self.shape}), got {tuple(x.shape)}")
+        check_shape("x", x, ("B", *self.shape))
         h, total, finished = x, x.new_zeros(len(x)), []
         for i, level in enumerate(self.levels):
             h, logdet = level(h)
