@@ -2,9 +2,10 @@
 
 Floors; a module imports from its own floor's package or from below, never from above, and no family another:
 
-1. `dgm.tensor` small tensor operations; `dgm.nn` parts of networks; `dgm.prob` densities and divergences
+1. `dgm.tensor` small tensor operations; `dgm.nn` parts of networks; `dgm.prob` densities and divergences;
+   `dgm.bar` the progress bar
 2. the families, such as `dgm.vae`; `dgm.data` what they learn from; `dgm.train` the one loop that trains
-   them, with its `dgm.checkpoint` and `dgm.bar`; none of these rooms imports another
+   them, with its `dgm.checkpoint`; none of these rooms imports another
 3. `dgm.metrics` what measures them
 
 Conventions: shapes are (B, ...); losses and log-densities return (B,) in nats; randomness comes from a

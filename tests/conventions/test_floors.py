@@ -13,9 +13,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 LIB = ROOT / "lib"
 
-GROUND = {"tensor", "nn", "prob"}
+GROUND = {"tensor", "nn", "prob", "bar"}
 FAMILIES = {"vae", "gan", "flows", "diffusion", "autoregressive"}
-LOOP = {"train", "checkpoint", "bar"}  # one room in three modules
+LOOP = {"train", "checkpoint"}  # one room in two modules
 BESIDE = FAMILIES | LOOP | {"data"}
 ABOVE = {"metrics"}
 

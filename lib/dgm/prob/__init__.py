@@ -2,7 +2,7 @@
 
 gaussian      diagonal Gaussians: log-density, KL, reparameterised draws, the optimal shared variance
 likelihoods   bits, counts, grey levels and classes: Bernoulli, binomial, beta-binomial, categorical,
-              discretised logistic
+              discretised logistic and Gaussian
 divergences   entropy and KL of discrete distributions and of densities on a grid
 """
 
@@ -21,6 +21,7 @@ from dgm.prob.likelihoods import (
     beta_binomial_log_prob,
     binomial_log_prob,
     categorical_log_prob,
+    discretised_gaussian_log_prob,
     discretised_logistic_log_prob,
     log_binomial,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "beta_binomial_log_prob",
     "binomial_log_prob",
     "categorical_log_prob",
+    "discretised_gaussian_log_prob",
     "discretised_logistic_log_prob",
     "entropy",
     "gaussian_log_prob",

@@ -13,6 +13,9 @@ from torch import Tensor
 
 from dgm.tensor import check_same_shape, sum_except_batch
 
+_SQRT_HALF = math.sqrt(0.5)
+_TINY = 1e-30  # keeps logarithms and their gradients finite where a branch is not the one used
+
 
 def _check_same_shape(name: str, value: Tensor, x: Tensor) -> None:
     remedy = f"use {name}.reshape(x.shape) or x.reshape({name}.shape), or expand explicitly"
@@ -216,3 +219,66 @@ def discretised_logistic_log_prob(mu: Tensor, log_scale: Tensor, x: Tensor, leve
     inside = below + above + torch.log(-torch.expm1(-2 * half * inverse_scale))
     ends = torch.where(x == 0, below, above)
     return sum_except_batch(torch.where((x == 0) | (x == levels - 1), ends, inside))  # (B,)
+
+
+def discretised_gaussian_log_prob(mu: Tensor, log_scale: Tensor, x: Tensor, levels: int) -> Tensor:
+    r"""Log-probability of grey levels as the mass that a Gaussian density puts on each level's bin.
+
+    With the level mapped to $\tilde x = 2x/(L-1) - 1$ in [-1, 1], bins of half-width $h = 1/(L-1)$ and
+    $u_\pm = (\tilde x \pm h - \mu)/s$:
+    $p(x) = \Phi(u_+) - \Phi(u_-)$ with the normal distribution function $\Phi$; the first bin reaches down to
+    minus infinity ($p = \Phi(u_+)$), the last up to infinity ($p = 1 - \Phi(u_-)$).
+
+    Args:
+        mu: (B, ...) centre, on the scale where levels run from -1 to 1.
+        log_scale: (B, ...) log s, on the same scale.
+        x: (B, ...) whole numbers 0..levels-1.
+        levels: L, at least 2.
+
+    Returns:
+        (B,) nats.
+
+    Raises:
+        ValueError: on shapes that differ, x outside 0..levels-1, or fewer than 2 levels.
+
+    Source: Ho, Jain & Abbeel 2020, section 3.3.
+    Test: tests/unit/test_prob.py::test_discretised_gaussian_matches_scipy
+    """
+    if levels < 2:
+        raise ValueError(f"levels must be at least 2, got {levels}; one level carries no information")
+    _check_same_shape("mu", mu, x)
+    _check_same_shape("log_scale", log_scale, x)
+    _check_levels(x, levels - 1)
+    half = 1.0 / (levels - 1)
+    centred = 2 * half * x.to(mu.dtype) - 1 - mu  # (B, ...)
+    inverse_scale = torch.exp(-log_scale)
+    upper, lower = (centred + half) * inverse_scale, (centred - half) * inverse_scale
+    # A bin above the centre is as likely as its mirror image below, where Phi is small and keeps its digits.
+    near, far = torch.where(centred > 0, -lower, upper), torch.where(centred > 0, -upper, lower)
+    inside = torch.where(
+        near > 0, _log_mass_across(near, far), _log_mass_below(near, far, half * inverse_scale)
+    )
+    ends = torch.where(x == 0, torch.special.log_ndtr(upper), torch.special.log_ndtr(-lower))
+    return sum_except_batch(torch.where((x == 0) | (x == levels - 1), ends, inside))  # (B,)
+
+
+def _log_mass_across(near: Tensor, far: Tensor) -> Tensor:
+    """log(Phi(near) - Phi(far)) for far < 0 < near: a sum of two positive numbers, no cancellation."""
+    near, far = near.clamp(min=_TINY), far.clamp(max=-_TINY)  # elsewhere the result is not used
+    return torch.log(0.5 * (torch.erf(near * _SQRT_HALF) + torch.erf(-far * _SQRT_HALF)))
+
+
+def _log_mass_below(near: Tensor, far: Tensor, half_width: Tensor) -> Tensor:
+    """log(Phi(near) - Phi(far)) for far < near <= 0.
+
+    Phi(far) / Phi(near) = exp(-(far^2 - near^2) / 2) erfcx(-far / sqrt 2) / erfcx(-near / sqrt 2), and
+    far^2 - near^2 = (far - near)(far + near) is a product, no difference of large numbers.
+    """
+    near = near.clamp(max=0)
+    far = torch.minimum(far, near)
+    log_ratio = (
+        half_width * (far + near)
+        + torch.special.erfcx(-far * _SQRT_HALF).log()
+        - torch.special.erfcx(-near * _SQRT_HALF).log()
+    )
+    return torch.special.log_ndtr(near) + torch.log(-torch.expm1(log_ratio.clamp(max=-_TINY)))
