@@ -11,6 +11,8 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -226,6 +228,116 @@ def test_flow_speed_takes_turns_and_finds_the_slower_call():
     assert seconds["large"] > 3 * seconds["small"] > 0
     turns = [a for a, b in zip(calls, [*calls[1:], ""], strict=True) if a != b]
     assert turns == ["small", "large"] * 4  # once to warm up, then three rounds
+
+
+# bench/gan_digits.py
+
+
+@pytest.fixture(scope="module")
+def gan_digits():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCH))
+        yield importlib.import_module("gan_digits")
+
+
+def small(gan_digits, name):
+    """A recipe with little to do, and 300 images."""
+    return replace(gan_digits.RECIPES[name], steps=6, hidden=(32, 32)), gan_digits.random_split(0)[0][:300]
+
+
+def test_a_split_has_every_digit_once(gan_digits):
+    x, held_out = gan_digits.random_split(0)
+    assert (len(x), len(held_out)) == (1197, 600)
+
+    def in_order(images):
+        return sorted(map(tuple, images.flatten(1).tolist()))
+
+    assert in_order(torch.cat([x, held_out])) == in_order(gan_digits.all_digits())
+    assert torch.equal(x, gan_digits.random_split(0)[0])
+    assert not torch.equal(x, gan_digits.random_split(1)[0])
+
+
+@pytest.mark.parametrize("name", ["GAN", "WGAN-GP"])
+def test_the_plain_step_is_the_same_step(gan_digits, name):
+    recipe, x = small(gan_digits, name)
+    images = gan_digits.to_pm1(x[:16], 17).double()
+    states = []
+    for by_hand in (False, True):
+        players = gan_digits.networks(recipe, 0)
+        start = players.generator.net[0].weight.detach().clone()
+        networks = (players.generator, players.discriminator, players.ema.model)
+        for network in networks:
+            network.double()
+        rng = torch.Generator().manual_seed(3)
+        if by_hand:
+            step = gan_digits.plain_step(recipe, players, rng)
+        elif recipe.wgan:
+            step = partial(gan_digits.wgan_step, players, penalty=recipe.weight, rng=rng)
+        else:
+            step = partial(gan_digits.gan_step, players, r1=recipe.weight, rng=rng)
+        for _ in range(3):
+            step(images)
+        assert (players.generator.net[0].weight - start).abs().max() > recipe.rate_g
+        states.append([network.state_dict() for network in networks])
+    torch.testing.assert_close(*states, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["GAN", "GAN, pseudo-labels", "WGAN-GP", "WGAN-GP, pseudo-labels"])
+def test_a_run_depends_on_its_seed_alone(gan_digits, name):
+    recipe, x = small(gan_digits, name)
+    samples = []
+    for seed in (0, 0, 1):
+        players, y = gan_digits.train(recipe, x, seed)
+        samples.append(gan_digits.draw(players, recipe, y))
+        assert y.unique().numel() == (recipe.clusters or 1)
+        rates = [o.param_groups[0]["lr"] for o in (players.optimiser_g, players.optimiser_d)]
+        last = gan_digits.fall(recipe.steps - 1, recipe.steps)
+        assert rates == pytest.approx([recipe.rate_g * last, recipe.rate_d * last])
+    assert samples[0].shape == (1200, 1, 8, 8)
+    assert samples[0].dtype == torch.uint8
+    assert torch.equal(samples[0], samples[1])
+    assert not torch.equal(samples[0], samples[2])
+
+
+def test_rates_fall_from_one_to_a_fiftieth(gan_digits):
+    assert [gan_digits.fall(done, 100) for done in (0, 50, 100, 200)] == pytest.approx([1, 0.51, 0.02, 0.02])
+
+
+def test_copies_of_the_training_images_are_found_out(gan_digits):
+    x, held_out = gan_digits.random_split(0)
+    copies = x[torch.randint(len(x), (1200,), generator=torch.Generator().manual_seed(0))]
+    assert gan_digits.apart(copies, x, held_out) == 0
+    assert gan_digits.apart(held_out, x, held_out) == 1
+    assert gan_digits.distance(copies, held_out) < 21  # which alone would pass for a good GAN
+
+
+def test_limits_are_never_looser_than_the_issue_has_them(gan_digits):
+    recipe = gan_digits.RECIPES["GAN"]
+    assert gan_digits.limit(recipe, floor=gan_digits.ISSUE_FLOOR / 2) == 15.0
+    assert gan_digits.limit(recipe, floor=2 * gan_digits.ISSUE_FLOOR) == 30.0
+    issue = {name: recipe.issue_limit for name, recipe in gan_digits.RECIPES.items()}
+    assert list(issue.values()) == [30, 20, 28, 19]
+
+
+def test_figures_judge_the_median_and_the_worst_class(gan_digits):
+    recipe = gan_digits.RECIPES["GAN, pseudo-labels"]
+    runs = [
+        {
+            "fd_held_out": fd,
+            "fd_real": 8.0,
+            "apart": 0.9,
+            "least_class_percent": least,
+            "largest_class_percent": 12.0,
+            "train_cpu_s": 20.0,
+        }
+        for fd, least in ((10.0, 8.0), (13.9, 7.0), (99.0, 4.9))
+    ]
+    figures = gan_digits.figures_of("GAN, pseudo-labels", recipe, runs, floor=8.8)
+    assert figures["gan_pseudo_labels_fd"].at_most == 14.0
+    assert figures["gan_pseudo_labels_fd"].ok
+    assert not figures["gan_pseudo_labels_least_class"].ok
+    assert figures["gan_pseudo_labels_largest_class"].ok
+    assert "real ones read 8.0" in str(figures["gan_pseudo_labels_fd"])
 
 
 @pytest.mark.slow
