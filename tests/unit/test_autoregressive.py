@@ -1,0 +1,360 @@
+"""Autoregressive models: who sees whom, probabilities that sum to one, samplers that draw from them."""
+
+import itertools
+import math
+import time
+
+import pytest
+import torch
+from torch import Tensor
+
+from dgm.autoregressive import (
+    Autoregressive,
+    CausalNeighbours,
+    GatedPixelCNN,
+    KeyValueCache,
+    MaskedConv2d,
+    PixelCNN,
+    PixelTransformer,
+    dependence,
+    draw_level,
+    left_mask,
+    raster_mask,
+    rows_above_mask,
+    sample,
+    sample_cached,
+    sample_steps,
+)
+from dgm.nn import seeded
+
+F64 = torch.float64
+MODELS = [PixelCNN, GatedPixelCNN, PixelTransformer, CausalNeighbours]
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def build(kind, levels=3, shape=(1, 5, 6), perturb=0.0, **options):
+    """A model in float64 and eval mode, its zero starts moved by `perturb`."""
+    with seeded(0):
+        model = kind(levels, shape, **options).double().eval()
+        for parameter in model.parameters():
+            parameter.data += perturb * torch.randn_like(parameter)
+    return model
+
+
+# Masks
+
+
+def test_masks_by_hand():
+    assert raster_mask(3, centre=False).tolist() == [[1, 1, 1], [1, 0, 0], [0, 0, 0]]
+    assert raster_mask(3, centre=True).tolist() == [[1, 1, 1], [1, 1, 0], [0, 0, 0]]
+    assert rows_above_mask(3, own_row=False).tolist() == [[1, 1, 1], [0, 0, 0], [0, 0, 0]]
+    assert rows_above_mask(3, own_row=True).tolist() == [[1, 1, 1], [1, 1, 1], [0, 0, 0]]
+    assert left_mask(5, centre=False)[2].tolist() == [1, 1, 0, 0, 0]
+    assert left_mask(3, centre=True).tolist() == [[0, 0, 0], [1, 1, 0], [0, 0, 0]]
+    with pytest.raises(ValueError, match="odd size, got 4"):
+        raster_mask(4, centre=True)
+
+
+def test_masked_convolution_keeps_masked_weights_out_for_ever():
+    with seeded(0):
+        conv = MaskedConv2d(2, 3, raster_mask(3, centre=False)).double()
+    x = torch.randn(2, 2, 4, 4, generator=generator(), dtype=F64)
+    optimiser = torch.optim.Adam(conv.parameters(), 0.1)
+    for _ in range(3):
+        optimiser.zero_grad()
+        conv(x).square().sum().backward()
+        optimiser.step()
+    jacobian = torch.autograd.functional.jacobian(lambda image: conv(image[None])[0, :, 2, 1].sum(), x[0])
+    seen = jacobian.abs().sum(0) > 0
+    assert seen.nonzero().tolist() == [[1, 0], [1, 1], [1, 2], [2, 0]]
+
+
+def test_masked_convolution_starts_with_the_scale_of_a_whole_one():
+    with seeded(0):
+        x = torch.randn(64, 32, 8, 8)
+        whole = torch.nn.Conv2d(32, 32, 5, padding=2, bias=False)
+        masked = MaskedConv2d(32, 32, raster_mask(5, centre=True))
+        masked.bias.data.zero_()
+    # In the interior, where no border is in the way.
+    ratio = masked(x)[..., 2:-2, 2:-2].std() / whole(x)[..., 2:-2, 2:-2].std()
+    assert ratio.item() == pytest.approx(1, abs=0.1)
+
+
+# What a model is
+
+
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("classes", [0, 2])
+def test_nothing_depends_on_what_comes_later(kind, classes):
+    model = build(kind, classes=classes, perturb=0.05)
+    x = torch.randint(3, (1, 5, 6), generator=generator())
+    change = dependence(model, x, torch.tensor(1) if classes else None)
+    assert change.triu().max() == 0
+    assert (change.diagonal(-1)[:5] > 0).all()  # the pixel to the left is seen
+
+
+def reach(model, row, column):
+    height, width = model.shape[1:]
+    x = torch.randint(3, model.shape, generator=generator())
+    return dependence(model, x)[row * width + column].reshape(height, width) > 0
+
+
+def test_the_plain_pixelcnn_has_a_blind_spot_and_the_gated_one_has_none():
+    options = {"first": 3, "layers": 6, "width": 8, "perturb": 0.05, "shape": (1, 6, 8)}
+    plain, gated = (reach(build(kind, **options), 4, 2) for kind in (PixelCNN, GatedPixelCNN))
+    before = torch.arange(48).reshape(6, 8) < 4 * 8 + 2
+    # By hand: one column to the right for each row up, so from column 2 the reach ends at 2 + (4 - row).
+    row, column = torch.meshgrid(torch.arange(6), torch.arange(8), indexing="ij")
+    assert torch.equal(plain, before & (column <= 2 + (4 - row)))
+    assert torch.equal(gated, before)
+
+
+@pytest.mark.parametrize("kind", [PixelTransformer, CausalNeighbours])
+def test_transformer_and_neighbours_see_everything_before(kind):
+    assert reach(build(kind, perturb=0.05), 4, 2).flatten().nonzero().flatten().tolist() == list(range(26))
+
+
+def test_neighbours_of_a_pixel_by_hand():
+    model = CausalNeighbours(9, (1, 2, 3), radius=1)
+    x = torch.tensor([[[[1, 2, 3], [4, 5, 6]]]])
+    window = model.neighbours_of(x)[0]
+    assert window.tolist() == [
+        [9, 9, 9, 9],
+        [9, 9, 9, 1],
+        [9, 9, 9, 2],
+        [9, 1, 2, 9],
+        [1, 2, 3, 4],
+        [2, 3, 9, 5],
+    ]
+    sums = model.sums_before(x)[0]
+    assert (sums[:, 0] * 8 * 6).round().tolist() == [0, 1, 3, 6, 10, 15]
+    assert (sums[:, 1:] * 8 * 2).round().tolist() == [[0, 0, 0]] * 3 + [[1, 2, 3]] * 3
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_probabilities_of_all_images_sum_to_one(kind):
+    model = build(kind, levels=3, shape=(1, 2, 3), perturb=0.3)
+    every = torch.tensor(list(itertools.product(range(3), repeat=6))).reshape(-1, 1, 2, 3)
+    with torch.no_grad():
+        log_prob = model.log_prob(every)
+    assert log_prob.exp().sum().item() == pytest.approx(1, abs=1e-12)
+    assert log_prob.std() > 0.1  # not the uniform distribution
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_log_prob_is_the_sum_of_the_conditionals(kind):
+    model = build(kind, perturb=0.2)
+    x = torch.randint(3, (4, 1, 5, 6), generator=generator())
+    with torch.no_grad():
+        conditionals = torch.distributions.Categorical(logits=model(x)).log_prob(x)  # (4, 1, 5, 6)
+        torch.testing.assert_close(model.log_prob(x), conditionals.sum((1, 2, 3)), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("classes", [0, 4])
+def test_every_parameter_gets_a_gradient(kind, classes):
+    model = build(kind, classes=classes).train()
+    x = torch.randint(3, (16, 1, 5, 6), generator=generator())
+    y = torch.arange(16) % 4 if classes else None
+    model.log_prob(x, y).mean().backward()
+    without = [name for name, p in model.named_parameters() if p.grad is None or p.grad.abs().max() == 0]
+    assert without == []
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_examples_do_not_see_one_another(kind):
+    model = build(kind, perturb=0.1)
+    x = torch.randint(3, (5, 1, 5, 6), generator=generator())
+    with torch.no_grad():
+        torch.testing.assert_close(model(x)[2:3], model(x[2:3]), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_labels_matter(kind):
+    model = build(kind, classes=2, perturb=0.1)
+    x = torch.randint(3, (3, 1, 5, 6), generator=generator())
+    with torch.no_grad():
+        a, b = (model.log_prob(x, torch.full((3,), y)) for y in (0, 1))
+    assert ((a - b).abs() > 1e-3).all()
+
+
+def test_a_transformer_takes_codes_of_any_shape():
+    model = build(PixelTransformer, levels=7, shape=(4, 4))
+    x = torch.randint(7, (2, 4, 4), generator=generator())
+    assert model(x).shape == (2, 4, 4, 7)
+    assert sample_cached(model, 3, generator=generator(), progress=False).shape == (3, 4, 4)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize(
+    ("x", "y", "classes", "message"),
+    [
+        (torch.zeros(2, 5, 6), None, 0, r"x must have shape \(B, 1, 5, 6\), got \(2, 5, 6\)"),
+        (torch.zeros(2, 1, 5, 6), None, 0, "whole levels 0 .. 2 as integers, got torch.float32"),
+        (torch.full((2, 1, 5, 6), 3), None, 0, r"x must lie in 0 .. 2, got 3 .. 3"),
+        (torch.zeros(2, 1, 5, 6).int(), None, 4, r"takes labels y \(B,\) in 0 .. 3, got y=None"),
+        (torch.zeros(2, 1, 5, 6).int(), torch.zeros(2).int(), 0, "takes no labels, got y=a tensor"),
+        (
+            torch.zeros(2, 1, 5, 6).int(),
+            torch.zeros(3).int(),
+            4,
+            r"y must have shape \(B,\) = \(2,\), got \(3,\)",
+        ),
+        (torch.zeros(2, 1, 5, 6).int(), torch.tensor([0, 4]), 4, r"y must lie in 0 .. 3, got 0 .. 4"),
+    ],
+    ids=["shape", "float", "range", "no label", "surplus", "count", "label"],
+)
+def test_models_refuse(kind, x, y, classes, message):
+    with pytest.raises(ValueError, match=message):
+        build(kind, classes=classes)(x, y)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: PixelCNN(1, (1, 5, 5)), "levels of at least 2"),
+        (lambda: PixelCNN(3, (3, 5, 5)), r"shape must be \(1, H, W\), one grey channel, got \(3, 5, 5\)"),
+        (lambda: CausalNeighbours(3, (1, 5, 5), radius=0), "radius must be at least 1, got 0"),
+        (lambda: CausalNeighbours(3, (5, 5)), r"shape must be \(1, H, W\)"),
+        (lambda: PixelTransformer(3, (4,), width=10, heads=4), "4 heads for a width of 10"),
+    ],
+)
+def test_constructors_refuse(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+# Sampling
+
+
+def test_draw_level_inverts_the_distribution_function():
+    logits = torch.tensor([0.1, 0.2, 0.7], dtype=F64).log().expand(6, 3)
+    u = torch.tensor([0.0, 0.0999, 0.1001, 0.2999, 0.3001, 1 - 1e-16], dtype=F64)
+    assert draw_level(logits, u).tolist() == [0, 0, 1, 1, 2, 2]
+    assert draw_level(logits[:1].float(), torch.ones(1)).tolist() == [2]  # never a level that is not there
+    with pytest.raises(ValueError, match="temperature must be positive, got 0"):
+        draw_level(logits, u, 0.0)
+
+
+def test_temperature_divides_the_logits():
+    # p^(1/T) / sum: for T = 1/2 the squares, .01, .04, .49 of .54
+    logits = torch.tensor([[0.1, 0.2, 0.7]], dtype=F64).log()
+    edges = torch.tensor([0.01 / 0.54, 0.05 / 0.54])
+    for u, level in ((edges[0] - 1e-4, 0), (edges[0] + 1e-4, 1), (edges[1] - 1e-4, 1), (edges[1] + 1e-4, 2)):
+        assert draw_level(logits, u[None], 0.5).item() == level
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_samples_have_the_probabilities_of_the_model(kind):
+    model = build(kind, levels=2, shape=(1, 2, 2), perturb=0.06)
+    every = torch.tensor(list(itertools.product(range(2), repeat=4))).reshape(-1, 1, 2, 2)
+    with torch.no_grad():
+        p = model.log_prob(every).exp()  # (16,)
+    n = 4000
+    drawn = sample(model, n, generator=generator(3), progress=False).flatten(1)
+    counts = torch.bincount((drawn * torch.tensor([8, 4, 2, 1])).sum(1), minlength=16)
+    assert n * p.min() > 1  # small cells are few: the statistic is near its chi-squared
+    chi2 = ((counts - n * p).square() / (n * p)).sum().item()
+    assert chi2 < 15 + 4 * math.sqrt(30)  # 15 degrees of freedom
+
+
+@pytest.mark.parametrize("classes", [0, 2])
+@pytest.mark.parametrize("known", [0, 7])
+def test_cached_sampling_is_uncached_sampling(classes, known):
+    model = build(PixelTransformer, levels=5, perturb=0.3, classes=classes)
+    y = torch.tensor([0, 1, 1]) if classes else None
+    given = torch.randint(5, (3, 1, 5, 6), generator=generator(9))
+    options = {"given": given, "known": known, "temperature": 0.8, "progress": False}
+    slow = sample(model, 3, y, generator=generator(1), **options)
+    fast = sample_cached(model, 3, y, generator=generator(1), **options)
+    assert torch.equal(slow, fast)
+    assert torch.equal(fast.flatten(1)[:, :known], given.flatten(1)[:, :known])
+    assert slow.unique().numel() > 2
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+def test_cached_logits_are_uncached_logits(dtype):
+    model = build(PixelTransformer, levels=5, shape=(1, 8, 8), perturb=0.2).to(dtype)
+    x = torch.randint(5, (4, 1, 8, 8), generator=generator())
+    tokens = torch.cat([model.start_token(4, None), model.level(x.flatten(1)[:, :-1])], 1)
+    cache = KeyValueCache(len(model.blocks), 64)
+    with torch.no_grad():
+        whole = model(x).flatten(1, 3)
+        # one at a time, then several at once
+        parts = [model.read(tokens[:, i : i + 1], cache) for i in range(20)]
+        parts += [model.read(tokens[:, 20:50], cache), model.read(tokens[:, 50:], cache)]
+    torch.testing.assert_close(torch.cat(parts, 1), whole, rtol=1e-5, atol=1e-5)
+
+
+def test_a_full_cache_refuses():
+    model = build(PixelTransformer)
+    cache = KeyValueCache(len(model.blocks), 2)
+    with torch.no_grad(), pytest.raises(ValueError, match="the cache holds 2 positions, got 3"):
+        model.read(model.start_token(1, None).expand(1, 3, -1), cache)
+
+
+def test_the_cache_saves_time():
+    # 144 positions: the uncached sampler reads them 144 times. The ratio is far above 2 on any machine.
+    model = build(PixelTransformer, levels=4, shape=(1, 12, 12), width=32)
+
+    def seconds(sampler):
+        start = time.process_time()
+        sampler(model, 8, generator=generator(), progress=False)
+        return time.process_time() - start
+
+    assert seconds(sample) > 2 * seconds(sample_cached)
+
+
+def test_steps_fill_one_position_at_a_time():
+    model = build(CausalNeighbours, levels=4)
+    images = [x.clone().flatten(1) for x in sample_steps(model, 2, generator=generator())]
+    assert len(images) == 30
+    for i, image in enumerate(images):
+        assert torch.equal(image[:, : i + 1], images[-1][:, : i + 1])
+        assert (image[:, i + 1 :] == 0).all()
+
+
+def test_sampling_is_the_same_with_the_same_generator_and_leaves_the_global_one_alone():
+    model = build(CausalNeighbours, levels=4)
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    first, again = (sample(model, 3, generator=generator(5), progress=False) for _ in range(2))
+    assert torch.equal(first, again)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"known": 31}, r"known must lie in 0 .. 30, got 31"),
+        ({"known": 2}, "known=2 positions of nothing"),
+        ({"given": torch.zeros(1, 1, 5, 6)}, r"given must have shape \(2, 1, 5, 6\), got \(1, 1, 5, 6\)"),
+    ],
+)
+def test_sampling_refuses(options, message):
+    with pytest.raises(ValueError, match=message):
+        sample(build(CausalNeighbours), 2, progress=False, **options)
+
+
+class Chain(Autoregressive):
+    """p(x_i = x_{i-1}) = 3/4 for two levels: its entropy rate is known."""
+
+    def __init__(self):
+        super().__init__(2, (6,))
+        self.stay = torch.nn.Parameter(torch.tensor(math.log(3.0), dtype=F64))
+
+    def logits(self, x: Tensor, y: Tensor | None) -> Tensor:
+        before = torch.cat([torch.zeros_like(x[:, :1]), x[:, :-1]], 1)
+        return self.stay * torch.nn.functional.one_hot(before, 2).double()
+
+
+def test_a_markov_chain_by_hand():
+    model = Chain()
+    x = torch.tensor([[0, 0, 1, 1, 1, 0]])
+    assert model.log_prob(x).item() == pytest.approx(4 * math.log(3 / 4) + 2 * math.log(1 / 4))
+    drawn = sample(model, 4000, generator=generator(), progress=False)
+    stays = (drawn[:, 1:] == drawn[:, :-1]).double().mean().item()
+    assert stays == pytest.approx(0.75, abs=4 * math.sqrt(0.1875 / 20_000))
