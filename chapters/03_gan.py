@@ -1021,6 +1021,10 @@ assert max(found[4]) >= 3
 #
 # :::
 #
+# **Exercises**: [exercises/03_gan.ipynb](../exercises/03_gan.ipynb) asks you for JS from samples and both
+# losses on logits, has a loop with three bugs to find and a collapse to predict, and lets you design a score
+# that no forger gets past and derive the divergence behind least squares.
+#
 # **References.** {cite}`goodfellow2014` is the origin, sections 1 to 3; {cite}`arjovsky2017principled` for
 # the gradients; {cite}`nowozin2016` for the table; {cite}`radford2016` for DCGAN; {cite}`salimans2016`,
 # {cite}`heusel2017` and {cite}`metz2017` for the cures. The numbered equations are tested in

@@ -86,3 +86,68 @@ def test_score_variance_and_best_baseline_against_draws() -> None:
     for b in (best - 0.5, best + 0.5, f.mean().item()):
         more = squares(b) - squares(best)
         assert more.mean() > 4.5 * more.std() / math.sqrt(len(more))
+
+
+def test_triangular_bound_is_tight_at_the_critic_and_the_least_squares_judge_pays_what_is_left() -> None:
+    answers = answers_of("03_gan", "triangular")
+    p = Normal(torch.zeros((), dtype=torch.float64), 1.0)
+    q = Normal(torch.ones((), dtype=torch.float64), 1.5)
+    x, y = draw(6, 400_000), 1 + 1.5 * draw(7, 400_000)
+    at_x, at_y = p.log_prob(x) - q.log_prob(x), p.log_prob(y) - q.log_prob(y)
+    divergence = (at_y.exp() - 1).square() / (at_y.exp() + 1)  # E_q f(p / q), one term per draw
+
+    def bound(shift: float) -> tuple[Tensor, Tensor]:  # of a critic that is off by a shift
+        t_x, t_y = (answers["best_critic"](r) - shift for r in (at_x, at_y))
+        return t_x, answers["conjugate"](t_y)
+
+    real, fake = bound(0.0)
+    gap = divergence - (real - fake)
+    assert abs(gap.mean()) < 4.5 * gap.std() / math.sqrt(len(gap))
+    for shift in (0.3, 1.0):  # the same draws on both sides
+        r, f = bound(shift)
+        loss = (real - fake) - (r - f)
+        assert loss.mean() > 4.5 * loss.std() / math.sqrt(len(loss))
+
+    def pays(tilt: float) -> Tensor:  # the judge of least squares, his logit multiplied
+        return (1 - (tilt * at_x).sigmoid()).square() + (tilt * at_y).sigmoid().square()
+
+    left = pays(1.0) - answers["least_loss"](divergence)  # least_loss is linear
+    assert abs(left.mean()) < 4.5 * left.std() / math.sqrt(len(left))
+    for tilt in (0.8, 1.25):
+        more = pays(tilt) - pays(1.0)
+        assert more.mean() > 4.5 * more.std() / math.sqrt(len(more))
+
+
+def test_leaking_weight_is_what_backward_leaves_in_the_forger() -> None:
+    weight = answers_of("03_gan", "train_step")["weight"]
+    for logit in (-2.0, 0.0, 0.7, 3.0):
+        score = torch.tensor(logit, dtype=torch.float64, requires_grad=True)
+        (torch.nn.functional.softplus(score) + torch.nn.functional.softplus(-score)).backward()
+        assert score.grad is not None
+        assert torch.allclose(score.grad, weight(score.detach().sigmoid()))
+
+
+def test_prediction_of_the_forger_that_leaves_out_against_draws() -> None:
+    prediction = answers_of("03_gan", "left_out")["left_out"]
+    g = torch.Generator().manual_seed(8)
+    angle = torch.arange(8, dtype=torch.float64) * (math.pi / 4)
+    centres = 2 * torch.stack([angle.cos(), angle.sin()], 1)
+    n = 200_000
+    x = centres[torch.randint(8, (n,), generator=g)] + 0.1 * draw(9, n, 2)
+    y = centres[[0, 3]][torch.randint(2, (n,), generator=g)] + 0.1 * draw(10, n, 2)
+    y.requires_grad_()
+
+    def logit(points: Tensor) -> Tensor:
+        each = -50 * (points[:, None] - centres).square().sum(2)
+        return each.logsumexp(1) - math.log(8) - each[:, [0, 3]].logsumexp(1) + math.log(2)
+
+    (slope,) = torch.autograd.grad(logit(y).sum(), y)
+    real, fake = logit(x).detach(), logit(y).detach()
+    drawn, missed = real < 0, real > 0
+    paid = torch.nn.functional.softplus(-real) + torch.nn.functional.softplus(fake)
+    error = paid.std() / math.sqrt(n)
+    assert abs(paid.mean() - prediction["judge_loss"]) < 4.5 * error + 1e-4  # written to four digits
+    assert abs((math.log(4) - paid.mean()) / 2 - prediction["js"]) < 4.5 * error + 1e-4
+    assert torch.allclose(real[drawn].sigmoid(), torch.tensor(prediction["belief_drawn"]).double())
+    assert torch.allclose(real[missed].sigmoid(), torch.tensor(prediction["belief_left_out"]).double())
+    assert slope.abs().max() < 1e-6 + prediction["slope"]

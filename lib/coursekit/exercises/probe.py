@@ -189,7 +189,7 @@ def _same(a: Tensor, b: Tensor) -> bool:
 
 def _raised(error: BaseException, fn: Any, name: str) -> Plain:
     """What was raised, and the last line of the student's own file that led there."""
-    file = getattr(getattr(fn, "__code__", None), "co_filename", None)
+    file = getattr(getattr(inspect.unwrap(fn), "__code__", None), "co_filename", None)
     lines = [frame.line for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     line = lines[-1] if lines else ""
     return {
