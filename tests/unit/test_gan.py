@@ -52,6 +52,7 @@ from dgm.gan import (
     sample,
     saturating_generator_loss,
     spectral_norm,
+    standing_statistics,
     unrolled_parameters,
     wasserstein_1d,
     wgan_critic_loss,
@@ -864,6 +865,42 @@ def test_ema_follows_and_states_are_named():
     alone = replace(two, ema=None)
     assert set(alone.state()) == {"generator", "discriminator", "optimiser_g", "optimiser_d"}
     assert alone.best_generator is two.generator
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_standing_statistics_are_means_over_batches(classes):
+    with seeded(0):
+        g = MLPGenerator(3, (2,), (5, 4), classes=classes).double().eval()
+    y = torch.tensor([0, 2, 2, 2]) if classes else None
+    weights = {name: p.clone() for name, p in g.named_parameters()}
+    assert standing_statistics(g, 8, y, batches=300, rng=rng()) is g
+    assert not g.training
+    assert g.net[1].momentum == 0.1
+    torch.testing.assert_close(dict(g.named_parameters()), weights, rtol=0, atol=0)
+    # The first layer's inputs are independent, so its statistics are known without drawing.
+    share = torch.tensor([0.25, 0.0, 0.75], dtype=F64) if classes else torch.zeros(0, dtype=F64)
+    mean = torch.cat([torch.zeros(3, dtype=F64), share])
+    covariance = torch.block_diag(torch.eye(3, dtype=F64), torch.diag(share) - torch.outer(share, share))
+    w = g.net[0].weight.detach()
+    variance = (w @ covariance @ w.T).diagonal()
+    norm = g.net[1]
+    z_mean = (norm.running_mean - w @ mean) / (variance / 2400).sqrt()
+    assert z_mean.abs().max() < 4
+    # 300 unbiased variances of 8 draws each scatter by sqrt(2 / (7 * 300)) = .03 of their mean, if normal
+    torch.testing.assert_close(norm.running_var, variance, rtol=0.13, atol=0)
+    assert norm.num_batches_tracked == 300
+    with pytest.raises(ValueError, match=r"n of at least 2 and batches of at least 1, got 1 and 5"):
+        standing_statistics(g, 1, batches=5)
+
+
+def test_standing_statistics_make_eval_mode_what_training_mode_is():
+    """With one large batch they are nearly those of any other, so both modes give nearly the same samples."""
+    with seeded(0):
+        g = MLPGenerator(3, (2,), (16,)).double()
+    z = randn(4000, 3)
+    standing_statistics(g, 4000, batches=1, rng=rng())
+    in_training = g(z.detach())
+    torch.testing.assert_close(g.eval()(z.detach()), in_training, rtol=0, atol=0.1)
 
 
 def test_sample_is_in_eval_mode_and_puts_the_mode_back():

@@ -7,7 +7,7 @@ penalties     gradient penalty, R1, weight clipping
 spectral      spectral norm by power iteration, and the layers divided by it
 cures         feature matching, batch statistics, unrolling
 networks      MLP and DCGAN generators and discriminators, projection of labels
-steps         one step of the game for `dgm.train.fit`; `sample`
+steps         one step of the game for `dgm.train.fit`; `sample`; batch norm for sampling
 """
 
 from dgm.gan.cures import (
@@ -47,7 +47,15 @@ from dgm.gan.penalties import (
     r1_penalty,
 )
 from dgm.gan.spectral import add_spectral_norm, lipschitz_bound, power_iteration, spectral_norm
-from dgm.gan.steps import Players, frozen, gan_step, generator_update, sample, wgan_step
+from dgm.gan.steps import (
+    Players,
+    frozen,
+    gan_step,
+    generator_update,
+    sample,
+    standing_statistics,
+    wgan_step,
+)
 from dgm.gan.wasserstein import Transport, lipschitz_dual, optimal_transport, wasserstein_1d
 
 __all__ = [
@@ -91,6 +99,7 @@ __all__ = [
     "sample",
     "saturating_generator_loss",
     "spectral_norm",
+    "standing_statistics",
     "unrolled_parameters",
     "wasserstein_1d",
     "wgan_critic_loss",

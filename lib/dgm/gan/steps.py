@@ -248,6 +248,59 @@ def sample(
 
 
 @torch.no_grad()
+def standing_statistics(
+    generator: nn.Module,
+    n: int,
+    y: Tensor | None = None,
+    *,
+    batches: int = 100,
+    rng: torch.Generator | None = None,
+) -> nn.Module:
+    r"""Give batch norm the statistics of many fresh batches, for sampling in eval mode.
+
+    $\mu = \tfrac1K \sum_k \mu_k$ and $\sigma^2 = \tfrac1K \sum_k \sigma_k^2$ over the K batches, in each layer.
+
+    The running statistics of training remember about the last ten batches, so they are noisy. And they are
+    those of the weights in training, which do not fit averaged ones.
+
+    Args:
+        generator: whose batch norms get new statistics, in place; its mode stays. Has `latents`.
+        n: B, size of a batch: that of training, since the generator learnt with its variances.
+        y: (N,) labels to draw each batch's from, with replacement; None without labels.
+        batches: K.
+        rng: draws noise and labels.
+
+    Returns:
+        The same generator.
+
+    Raises:
+        ValueError: if `n` is less than 2 or `batches` less than 1.
+
+    Source: Brock, Donahue & Simonyan 2019, "standing statistics".
+    Test: tests/unit/test_gan.py::test_standing_statistics_are_means_over_batches
+    """
+    if n < 2 or batches < 1:
+        raise ValueError(f"a variance needs n of at least 2 and batches of at least 1, got {n} and {batches}")
+    norms = [m for m in generator.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    like, was_training = next(generator.parameters()), generator.training
+    try:
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain mean over the batches
+        generator.train()
+        for _ in range(batches):
+            z = _noise(generator, n, like, rng)
+            labels = () if y is None else (y[torch.randint(len(y), (n,), generator=rng).to(y.device)],)
+            generator(z, *labels)
+    finally:
+        generator.train(was_training)
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+    return generator
+
+
+@torch.no_grad()
 def _fakes(
     generator: nn.Module, n: int, labels: tuple[Tensor, ...], like: Tensor, rng: torch.Generator | None
 ) -> Tensor:
