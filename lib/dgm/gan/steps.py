@@ -258,7 +258,7 @@ def standing_statistics(
 ) -> nn.Module:
     r"""Give batch norm the statistics of many fresh batches, for sampling in eval mode.
 
-    $\mu = \tfrac1K \sum_k \mu_k$ and $\sigma^2 = \tfrac1K \sum_k \sigma_k^2$ over the K batches, in each layer.
+    $\mu = \tfrac1K \sum_k \mu_k$ and $\sigma^2 = \tfrac1K \sum_k \sigma_k^2$ over K batches, in each layer.
 
     The running statistics of training remember about the last ten batches, so they are noisy. And they are
     those of the weights in training, which do not fit averaged ones.
