@@ -113,10 +113,9 @@ def ddim(
         raise ValueError(f"eta must lie in [0, 1], got {eta}; 0 is deterministic, 1 is DDPM")
     x = x_T
     for t, s in pairwise(_times(times, schedule)):
-        (alpha_t, sigma_t), (alpha_s, sigma_s) = _at(t, schedule), _at(s, schedule)
-        x0_hat = denoiser(x, _full(t, x))
+        alpha_s, sigma_s = _at(s, schedule)
+        x0_hat, eps_hat = _estimates(denoiser, x, t, schedule)
         yield Step(t.item(), x, x0_hat)
-        eps_hat = (x - alpha_t * x0_hat) / sigma_t
         noise_var = eta**2 * posterior_coefficients(t[None], s[None], schedule)[2].item()  # 0 at s = 0
         x = alpha_s * x0_hat + max(sigma_s**2 - noise_var, 0.0) ** 0.5 * eps_hat
         if noise_var > 0:
@@ -156,18 +155,14 @@ def heun(
     for t, s in pairwise(_times(times, schedule)):
         (alpha_t, sigma_t), (alpha_s, sigma_s) = _at(t, schedule), _at(s, schedule)
         if alpha_t == 0:
-            raise ValueError(
-                f"alpha is 0 at t = {t.item():g}: x / alpha has no value; start a little below it"
-            )
-        x0_hat = denoiser(x, _full(t, x))
+            raise ValueError(f"alpha is 0 at t = {t.item():g}: x / alpha has no value; start below it")
+        x0_hat, slope = _estimates(denoiser, x, t, schedule)
         yield Step(t.item(), x, x0_hat)
         if s == 0:
             x = x0_hat
             break
-        slope = (x - alpha_t * x0_hat) / sigma_t
         y, dr = x / alpha_t, sigma_s / alpha_s - sigma_t / alpha_t
-        there = alpha_s * (y + dr * slope)
-        slope_there = (there - alpha_s * denoiser(there, _full(s, x))) / sigma_s
+        _, slope_there = _estimates(denoiser, alpha_s * (y + dr * slope), s, schedule)
         x = alpha_s * (y + dr * (slope + slope_there) / 2)
     yield Step(0, x, x)
 
@@ -185,9 +180,10 @@ def ddim_invert(
 
     DDIM's step from t to s, solved for x_t:
     $x_t = \frac{\alpha_t}{\alpha_s} x_s + \bigl( \sigma_t - \frac{\alpha_t}{\alpha_s} \sigma_s \bigr)
-    \hat\varepsilon(x_t, t)$. The right side needs x_t itself; the first guess is $\frac{\alpha_t}{\alpha_s}
-    x_s$, and each iteration puts the last guess in. One iteration is the explicit scheme, right for small
-    steps.
+    \hat\varepsilon(x_t, t)$. The right side needs x_t itself. The first iteration takes
+    $\hat\varepsilon(x_s, s)$ in its stead, which is right for small steps (at s = 0, where a point has no
+    noise to estimate, $\hat\varepsilon$ at time t of the shrunk point); each further one puts the last result
+    in.
 
     Args:
         denoiser: (x_t, t) -> x0_hat.
@@ -198,7 +194,8 @@ def ddim_invert(
         iterations: network evaluations per step.
 
     Yields:
-        n + 1 `Step`s, the first at t = 0, the last at the first of the times, whose x_t is the code.
+        n + 1 `Step`s, the first at t = 0, the last at the first of the times, whose x_t is the code; x0_hat
+        is the estimate by which x_t was reached.
 
     Raises:
         ValueError: on times that do not fit, or fewer than one iteration.
@@ -212,11 +209,10 @@ def ddim_invert(
     for s, t in pairwise(_times(times, schedule).flip(0)):
         (alpha_t, sigma_t), (alpha_s, sigma_s) = _at(t, schedule), _at(s, schedule)
         shrunk, factor = alpha_t / alpha_s * x, sigma_t - alpha_t / alpha_s * sigma_s
-        guess = shrunk
-        for _ in range(iterations):
-            x0_hat = denoiser(guess, _full(t, x))
-            guess = shrunk + factor * (guess - alpha_t * x0_hat) / sigma_t
-        x = guess
+        x0_hat, eps_hat = _estimates(denoiser, *((x, s) if s > 0 else (shrunk, t)), schedule)
+        for _ in range(iterations - 1):
+            x0_hat, eps_hat = _estimates(denoiser, shrunk + factor * eps_hat, t, schedule)
+        x = shrunk + factor * eps_hat
         yield Step(t.item(), x, x0_hat)
 
 
@@ -296,6 +292,13 @@ def _times(times: Times, schedule: Schedule) -> Tensor:
             "returns a noisy x_t; append a 0"
         )
     return times.cpu()
+
+
+def _estimates(denoiser: Denoiser, x: Tensor, t: Tensor, schedule: Schedule) -> tuple[Tensor, Tensor]:
+    """x0_hat and the eps_hat that goes with it, at one time (0-d) above 0."""
+    alpha, sigma = _at(t, schedule)
+    x0_hat = denoiser(x, _full(t, x))
+    return x0_hat, (x - alpha * x0_hat) / sigma
 
 
 def _full(t: Tensor, x: Tensor) -> Tensor:

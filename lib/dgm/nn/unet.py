@@ -81,7 +81,7 @@ class UNet(nn.Module):
         width: channels of the finest level.
         mults: the levels' channels, as multiples of `width`, from fine to coarse.
         blocks: residual blocks per level on the way down.
-        attention: attention after each residual block of the coarsest level.
+        attention: attention on the coarsest level.
         heads: of the attention.
         classes: K, number of labels; 0 for none. Label K means "no label".
         outputs: images put out, side by side in the channels; 2 for a learned variance.
@@ -129,7 +129,7 @@ class UNet(nn.Module):
 
         self.first = nn.Conv2d(channels, width, 3, padding=1)
         self.down, self.halve = nn.ModuleList(), nn.ModuleList()
-        self.up, self.refine = nn.ModuleList(), nn.ModuleList()
+        self.up, self.narrow = nn.ModuleList(), nn.ModuleList()
         kept, here = [width], width  # channels of what is handed across, and of the running result
         for level, size in enumerate(sizes):
             for _ in range(blocks):
@@ -142,10 +142,11 @@ class UNet(nn.Module):
         self.middle = nn.ModuleList([residual(here, here), attend(len(sizes) - 1), residual(here, here)])
         for level in reversed(range(len(sizes))):
             for _ in range(blocks + 1):
-                self.up.append(nn.ModuleList([residual(here + kept.pop(), sizes[level]), attend(level)]))
+                self.up.append(residual(here + kept.pop(), sizes[level]))
                 here = sizes[level]
             if level:
-                self.refine.append(nn.Conv2d(here, here, 3, padding=1))
+                here = sizes[level - 1]
+                self.narrow.append(nn.Conv2d(sizes[level], here, 3, padding=1))
         self.blocks, self.levels = blocks, len(sizes)
         self.last = nn.Sequential(
             _norm(here), nn.SiLU(), zeroed(nn.Conv2d(here, channels * outputs, 3, padding=1))
@@ -180,11 +181,11 @@ class UNet(nn.Module):
         up = iter(self.up)
         for level in reversed(range(self.levels)):
             for _ in range(self.blocks + 1):
-                h = _apply(next(up), torch.cat([h, kept.pop()], dim=1), condition)
+                h = next(up)(torch.cat([h, kept.pop()], dim=1), condition)
             if level:
+                h = self.narrow[self.levels - 1 - level](h)
                 # To the size of what waits there, which for odd sides is not twice this one.
                 h = F.interpolate(h, size=kept[-1].shape[-2:], mode="nearest")
-                h = self.refine[self.levels - 1 - level](h)
         out: Tensor = self.last(h)
         return out
 
