@@ -151,3 +151,70 @@ def test_prediction_of_the_forger_that_leaves_out_against_draws() -> None:
     assert torch.allclose(real[drawn].sigmoid(), torch.tensor(prediction["belief_drawn"]).double())
     assert torch.allclose(real[missed].sigmoid(), torch.tensor(prediction["belief_left_out"]).double())
     assert slope.abs().max() < 1e-6 + prediction["slope"]
+
+
+def test_floor_of_the_flow_that_never_swaps_against_draws() -> None:
+    floor = answers_of("05_flow", "stack_log_prob")["kl_floor"]
+    mean, raw = draw(20, 2, 3)
+    std = (0.5 * raw).exp()
+    x = mean + std * draw(21, 200_000, 3)
+    ratio = (Normal(mean, std).log_prob(x) - Normal(torch.zeros_like(mean), 1.0).log_prob(x)).sum(1)
+    assert abs(ratio.mean() - floor(mean, std)) < 4.5 * ratio.std() / math.sqrt(len(ratio))
+
+
+def test_prediction_of_the_bridge_against_the_exact_map_and_draws() -> None:
+    prediction = answers_of("05_flow", "bridge")["prediction"]
+    normal = Normal(torch.zeros((), dtype=torch.float64), 1.0)
+    x = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    z = normal.icdf((normal.cdf((x + 2) / 0.5) + normal.cdf((x - 2) / 0.5)) / 2)  # f, made of CDFs
+    (slope,) = torch.autograd.grad(z, x)
+    assert abs(-slope.log() - prediction["log_slope"]) < 0.005  # written to two digits
+    assert prediction["layers"] == math.ceil(-slope.log().item() / 2)
+    z = draw(22, 1_000_000)
+    steepest = z.clamp(-math.exp(-2), math.exp(-2)) * math.exp(2)  # leaves (-1, 1) as early as it may
+    share = (steepest.abs() < 1).double()
+    assert abs(share.mean() - prediction["bridge"]) < 4.5 * share.std() / 1000 + 0.0005
+
+
+def test_gaps_of_the_noise_against_draws() -> None:
+    answers = answers_of("05_flow", "uniform_gap")
+    n, levels = 400_000, torch.arange(3.0, dtype=torch.float64)
+    for i, (rate, tilt) in enumerate(((1.0, 3.0), (4.0, 1.5), (6.0, 9.0))):
+        p = torch.distributions.Exponential(torch.tensor(rate, dtype=torch.float64))
+        log_mass = (p.cdf(levels + 1) - p.cdf(levels)).log()[:, None]
+        v = torch.rand(n, dtype=torch.float64, generator=torch.Generator().manual_seed(30 + i))
+        leaning = -torch.log1p(-v * (1 - math.exp(-tilt))) / tilt  # by the inverse of its own CDF
+        log_q = math.log(tilt) - tilt * leaning - math.log(1 - math.exp(-tilt))
+        both = torch.tensor([rate]).double(), torch.tensor([tilt]).double()
+        for u, log_noise, formula in (
+            (v, torch.zeros_like(v), answers["uniform_gap"](both[0])),
+            (leaning, log_q, answers["tilted_gap"](*both)),
+        ):
+            gap = log_mass - p.log_prob(levels[:, None] + u) + log_noise  # (3, n), the same for each level
+            error = gap.std(1) / math.sqrt(n)
+            assert bool(((gap.mean(1) - formula).abs() < 4.5 * error).all()), (rate, tilt)
+
+
+def test_temperature_against_draws_from_flows() -> None:
+    answers = answers_of("06_glow", "temperature")
+    n, dims, t = 200_000, 4, 0.7
+    base, cold = (Normal(torch.zeros(dims, dtype=torch.float64), s) for s in (1.0, t))
+    z = t * draw(40, n, dims)
+    weight = draw(41, dims, dims)
+    x = (z + z**3) @ weight.T  # a flow whose log-determinant is not the same everywhere
+
+    def log_p(x: Tensor, latent: Normal) -> Tensor:
+        y = torch.linalg.solve(weight, x.T).T
+        root = torch.zeros_like(y)
+        for _ in range(25):  # Newton, for the root of root + root^3 = y
+            root = root - (root + root**3 - y) / (1 + 3 * root**2)
+        logdet = (1 + 3 * root**2).log().sum(1) + torch.linalg.slogdet(weight).logabsdet
+        return latent.log_prob(root).sum(1) - logdet
+
+    ratio = log_p(x, cold) - log_p(x, base)
+    error = ratio.std() / math.sqrt(n)
+    assert abs(ratio.mean() - answers["temperature_kl"](dims, t)) < 4.5 * error
+    model = MultivariateNormal(torch.zeros(dims).double(), weight @ weight.T)  # a linear flow
+    gain = model.log_prob(z @ weight.T) - model.log_prob(draw(42, n, dims) @ weight.T)
+    error = gain.std() / math.sqrt(n)
+    assert abs(gain.mean() - answers["likelihood_gain"](dims, t)) < 4.5 * error
