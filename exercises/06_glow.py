@@ -68,8 +68,8 @@ def unsqueeze(z):
 check("squeeze")
 
 # %% [markdown]
-# What becomes of a checkerboard when it is squeezed? Guess first: one of these numbers for each of the four
-# channels, the share of pixels in it that the mask keeps.
+# What becomes of a checkerboard when it is squeezed? Guess first: which share of the pixels does the mask
+# keep in each of the four channels?
 
 # %%
 with when_done("squeeze"):
@@ -146,7 +146,7 @@ check("conv")
 # of uniform noise gives.
 #
 # There are three mistakes, in three different lines or between them. Each makes the figure better than it
-# is.
+# should be, or lets a model make it so.
 #
 # 1. Correct them. Draw the noise once, with `torch.rand` from `generator`, and run each flow once.
 # 2. One of them makes every figure better by the same number of bits per dimension, whatever the model.
@@ -254,7 +254,8 @@ with when_done("temperature"):
 # - every row of a batch is mapped by itself, whatever the other rows are.
 #
 # You choose the points (from `generator`), and what you compare with what. The flows' weights are random,
-# and nothing blows up within a few units of zero. The check hands in right flows, and broken ones.
+# and nothing blows up within a few units of zero. The check hands in right flows, and broken ones whose
+# faults may be as small as a thousandth.
 
 # %% tags=["answer-sound"]
 def sound(flow, dims, generator):

@@ -248,7 +248,7 @@ check("bits_per_dim")
 # - `log_slope`: $\log g'(0)$ for the map that gives exactly $p$, within 0.1;
 # - `layers`: the least number of layers whose slopes can multiply to that;
 # - `bridge`: with one layer, so that $g' \le e^2$ everywhere, the least share of all samples that must fall
-# between $-1$ and $1$, within 0.005.
+#   between $-1$ and $1$, within 0.005.
 
 # %% tags=["answer-bridge"]
 # BEGIN SOLUTION
@@ -270,7 +270,8 @@ check("bridge")
 
 # %% [markdown]
 # Now run it. The flow is a slope on each of a thousand intervals, its logarithm clipped softly as in a
-# coupling. It is fitted by maximum likelihood to $p$ itself, so nothing is left to the luck of a sample.
+# coupling; $k$ layers can reach a log-slope of $2k$. It is fitted by maximum likelihood to $p$ itself, so
+# nothing is left to the luck of a sample.
 
 # %%
 x = torch.linspace(-5, 5, 1001, dtype=torch.float64)
@@ -308,13 +309,15 @@ def fit(limit):
 # %%
 between = middle.abs() < 1
 fits = {layers: fit(2.0 * layers) for layers in (1, 2, 3, 4)}
-print(f"data      share between -1 and 1 {p[between].sum() * dx:.4f}")
+print(f"data       share between -1 and 1 {p[between].sum() * dx:.4f}")
 for layers, (log_q, slope) in fits.items():
     share = log_q.exp()[between].sum() * dx
     kl = (p * (p.log() - log_q)).sum() * dx
-    print(f"{layers} x e^2   {share:29.4f}   log g'(0) {slope:.2f}   KL {kl:.5f} nats")
+    print(f"{layers} layer(s) {share:29.4f}   log g'(0) {slope:.2f}   KL {kl:.5f} nats")
 
 # %%
+from matplotlib import pyplot as plt
+
 fig, ax = plt.subplots()
 ax.fill_between(middle, p, 1e-5, color="0.85", label="data")
 for (layers, (log_q, _)), style in zip(fits.items(), ("-", "--", "-.", ":"), strict=True):
@@ -390,6 +393,8 @@ check("uniform_gap")
 # The gap against the tilt of the noise, for three densities. Where does each curve touch zero?
 
 # %%
+from matplotlib import pyplot as plt
+
 with when_done("uniform_gap"):
     tilt = torch.logspace(-1.3, 1.3, 200, dtype=torch.float64)
     fig, ax = plt.subplots()
@@ -419,7 +424,7 @@ with when_done("uniform_gap"):
 #
 # For small $\lambda$ the uniform gap is $\lambda^2/24$: a density that hardly changes within a cell loses
 # hardly anything. For large $\lambda$ it is $\lambda/2 - \log \lambda$ and grows without limit, because
-# half of the noise falls where the density is almost zero. So the uniform bound does not only measure the
+# most of the noise falls where the density is almost zero. So the uniform bound does not only measure the
 # model: it punishes densities that are steep within a cell, and training on it makes them smooth.
 # Variational noise takes the punishment away.
 #

@@ -75,8 +75,8 @@ def unsqueeze(z):
 check("squeeze")
 
 # %% [markdown]
-# What becomes of a checkerboard when it is squeezed? Guess first: one of these numbers for each of the four
-# channels, the share of pixels in it that the mask keeps.
+# What becomes of a checkerboard when it is squeezed? Guess first: which share of the pixels does the mask
+# keep in each of the four channels?
 
 # %%
 with when_done("squeeze"):
@@ -144,9 +144,8 @@ check("actnorm")
 # says of an image depends on the other images of the batch, so the densities do not integrate to one, and
 # the sampler, which has no batch of data, applies another map than the one that was trained. After the
 # first batch ActNorm is an affine map like any other, with the log-determinant $H W \sum_c s_c$, once for
-# each pixel. Forgetting $H W$ makes a figure wrong by thousands of nats, in favour of whoever forgets: $s$
-# is mostly negative after the dequantised pixels were stretched, or positive before, and the optimiser
-# finds out which.
+# each pixel. Whoever forgets $H W$ makes it cheap to shrink: the scale that then looks best is too small by
+# $\sqrt{H W}$, every latent lies near zero, and the figure is better than any honest one.
 #
 # :::
 
@@ -214,7 +213,7 @@ check("conv")
 # of uniform noise gives.
 #
 # There are three mistakes, in three different lines or between them. Each makes the figure better than it
-# is.
+# should be, or lets a model make it so.
 #
 # 1. Correct them. Draw the noise once, with `torch.rand` from `generator`, and run each flow once.
 # 2. One of them makes every figure better by the same number of bits per dimension, whatever the model.
@@ -372,7 +371,8 @@ with when_done("temperature"):
 # - every row of a batch is mapped by itself, whatever the other rows are.
 #
 # You choose the points (from `generator`), and what you compare with what. The flows' weights are random,
-# and nothing blows up within a few units of zero. The check hands in right flows, and broken ones.
+# and nothing blows up within a few units of zero. The check hands in right flows, and broken ones whose
+# faults may be as small as a thousandth.
 
 
 # %% tags=["answer-sound"]
@@ -429,9 +429,10 @@ with when_done("sound"):
 #
 # The points matter as much as the comparison. At $x = 0$ the networks here return $s = t = 0$, and a fresh
 # layer is the identity everywhere; there every wrong inverse is right. So a test perturbs the weights and
-# looks at several random points. The tolerance has to lie between rounding (about 1e-15 times what the
-# layers amplify) and the smallest fault that you care about: a stray `+ 1e-3` for stability counts. And a
-# row alone must give what it gives in a batch, or the layer is batch normalisation in disguise.
+# looks at several random points; in the run above the fault is as small as the square of the weights. The
+# tolerance has to lie between rounding (about 1e-15 times what the layers amplify) and the smallest fault
+# that you care about: a stray `+ 1e-3` for stability counts. And a row alone must give what it gives in a
+# batch, or the layer is batch normalisation in disguise.
 #
 # :::
 
