@@ -237,8 +237,8 @@ fig, ax = plt.subplots()
 ax.fill_between(middle, p, 1e-5, color="0.85", label="data")
 for (layers, (log_q, _)), style in zip(fits.items(), ("-", "--", "-.", ":"), strict=True):
     ax.semilogy(middle, log_q.exp(), style, label=f"{layers} layer{'s' if layers > 1 else ''}")
-ax.set(xlabel="x", ylabel="density", ylim=(1e-4, 1), xlim=(-4, 4))
-ax.legend(loc="upper center")
+ax.set(xlabel="x", ylabel="density", ylim=(1e-4, 20), xlim=(-4, 4))
+ax.legend(loc="upper center", ncols=3)
 figure(
     fig,
     alt="The data's density, logarithmic, with bumps at -2 and 2, and four fitted flows. Between the bumps "
