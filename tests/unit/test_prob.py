@@ -19,6 +19,7 @@ from dgm.prob import (
     beta_binomial_log_prob,
     binomial_log_prob,
     categorical_log_prob,
+    discretised_gaussian_log_prob,
     discretised_logistic_log_prob,
     entropy,
     gaussian_log_prob,
@@ -42,6 +43,10 @@ DISCRETE: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], int]] = {
     "categorical": (lambda p, x: categorical_log_prob(p, x), LEVELS),
     "discretised_logistic": (
         lambda p, x: discretised_logistic_log_prob(p[..., 0], p[..., 1], x, LEVELS),
+        2,
+    ),
+    "discretised_gaussian": (
+        lambda p, x: discretised_gaussian_log_prob(p[..., 0], p[..., 1], x, LEVELS),
         2,
     ),
 }
@@ -83,7 +88,7 @@ def test_float32_agrees_with_float64(name):
     params = 4 * randn(40, 3, width)
     x = torch.randint(0, LEVELS, (40, 3), generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(
-        log_prob(params.float(), x).double(), log_prob(params, x), rtol=2e-5, atol=1e-3
+        log_prob(params.float(), x).double(), log_prob(params.float().double(), x), rtol=2e-5, atol=1e-3
     )
 
 
@@ -146,6 +151,39 @@ def test_discretised_logistic_is_exact_far_in_the_tails():
     assert discretised_logistic_log_prob(mu, log_scale, x, 17).item() == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("levels", [2, 17, 256])
+@pytest.mark.parametrize("log_scale", [-3.0, 0.0, 2.0])
+def test_discretised_gaussian_matches_scipy(levels, log_scale):
+    mu = torch.tensor([-1.3, -0.2, 0.51], dtype=F64).repeat_interleave(levels)[:, None]
+    x = torch.arange(levels).repeat(3)[:, None]
+    edges = (np.arange(levels - 1) + 0.5) * 2 / (levels - 1) - 1
+    edges = np.concatenate([[-np.inf], edges, [np.inf]])
+    law = scipy.stats.norm(mu.numpy()[::levels], math.exp(log_scale))
+    mass = np.diff(law.cdf(edges)).flatten()
+    got = discretised_gaussian_log_prob(mu, torch.full_like(mu, log_scale), x, levels).exp()
+    torch.testing.assert_close(got, torch.from_numpy(mass), rtol=1e-8, atol=1e-15)
+
+
+def test_discretised_gaussian_is_exact_far_in_the_tails_and_in_narrow_bins():
+    import mpmath
+
+    for mu, scale, x, levels in (
+        (-0.9, math.exp(-6), 14, 17),
+        (0.9, math.exp(-4), 3, 17),
+        (0.1, 1e4, 100, 256),
+    ):
+        with mpmath.workdps(60):
+            centre, half = mpmath.mpf(2 * x) / (levels - 1) - 1 - mpmath.mpf(mu), mpmath.mpf(1) / (levels - 1)
+            tail = [
+                mpmath.erfc(abs(centre + side * half) / mpmath.mpf(scale) / mpmath.sqrt(2)) / 2
+                for side in (-1, 1)
+            ]
+            expected = float(mpmath.log(abs(tail[0] - tail[1])))
+        arguments = (torch.tensor([[v]], dtype=F64) for v in (mu, math.log(scale)))
+        got = discretised_gaussian_log_prob(*arguments, torch.tensor([[x]]), levels)
+        assert got.item() == pytest.approx(expected, rel=1e-9)
+
+
 def test_likelihood_shape_errors_name_both_shapes():
     x = torch.zeros(4, 3)
     with pytest.raises(ValueError, match=r"logits must have the shape of x, \(4, 3\), got \(4, 1\)"):
@@ -162,6 +200,10 @@ def test_likelihood_shape_errors_name_both_shapes():
         discretised_logistic_log_prob(torch.zeros(4, 3), torch.zeros(4, 1), x, 17)
     with pytest.raises(ValueError, match=r"levels must be at least 2, got 1"):
         discretised_logistic_log_prob(torch.zeros(4, 3), torch.zeros(4, 3), x, 1)
+    with pytest.raises(ValueError, match=r"mu must have the shape of x"):
+        discretised_gaussian_log_prob(torch.zeros(4, 1), torch.zeros(4, 3), x, 17)
+    with pytest.raises(ValueError, match=r"levels must be at least 2, got 1"):
+        discretised_gaussian_log_prob(torch.zeros(4, 3), torch.zeros(4, 3), x, 1)
 
 
 # Gaussians

@@ -14,6 +14,7 @@ from torch import Tensor
 from dgm.tensor import check_same_shape, sum_except_batch
 
 _SQRT_HALF = math.sqrt(0.5)
+_NARROW = 3e-3  # a bin of less than this many standard deviations has no use for differences of Phi
 _TINY = 1e-30  # keeps logarithms and their gradients finite where a branch is not the one used
 
 
@@ -255,11 +256,20 @@ def discretised_gaussian_log_prob(mu: Tensor, log_scale: Tensor, x: Tensor, leve
     upper, lower = (centred + half) * inverse_scale, (centred - half) * inverse_scale
     # A bin above the centre is as likely as its mirror image below, where Phi is small and keeps its digits.
     near, far = torch.where(centred > 0, -lower, upper), torch.where(centred > 0, -upper, lower)
-    inside = torch.where(
+    wide = torch.where(
         near > 0, _log_mass_across(near, far), _log_mass_below(near, far, half * inverse_scale)
     )
-    ends = torch.where(x == 0, torch.special.log_ndtr(upper), torch.special.log_ndtr(-lower))
+    width, u = 2 * half * inverse_scale, centred * inverse_scale
+    inside = torch.where(width * u.abs().clamp(min=1) < _NARROW, _log_mass_narrow(u, width), wide)
+    ends = _log_phi(torch.where(x == 0, upper, -lower))
     return sum_except_batch(torch.where((x == 0) | (x == levels - 1), ends, inside))  # (B,)
+
+
+def _log_mass_narrow(u: Tensor, width: Tensor) -> Tensor:
+    """log(Phi(u + width / 2) - Phi(u - width / 2)): density times width, and the curvature."""
+    width, u = width.clamp(max=_NARROW), torch.minimum(u.abs(), _NARROW / width)
+    curvature = (u.square() - 1) * width.square() / 24
+    return width.log() - 0.5 * (u.square() + math.log(2 * math.pi)) + torch.log1p(curvature)
 
 
 def _log_mass_across(near: Tensor, far: Tensor) -> Tensor:
@@ -276,9 +286,21 @@ def _log_mass_below(near: Tensor, far: Tensor, half_width: Tensor) -> Tensor:
     """
     near = near.clamp(max=0)
     far = torch.minimum(far, near)
-    log_ratio = (
-        half_width * (far + near)
-        + torch.special.erfcx(-far * _SQRT_HALF).log()
-        - torch.special.erfcx(-near * _SQRT_HALF).log()
-    )
-    return torch.special.log_ndtr(near) + torch.log(-torch.expm1(log_ratio.clamp(max=-_TINY)))
+    log_ratio = half_width * (far + near) + _log_erfcx(-far * _SQRT_HALF) - _log_erfcx(-near * _SQRT_HALF)
+    return _log_phi(near) + torch.log(-torch.expm1(log_ratio.clamp(max=-_TINY)))
+
+
+def _log_phi(u: Tensor) -> Tensor:
+    """log Phi(u), with gradients that torch.special.log_ndtr loses far below 0."""
+    below, above = u.clamp(max=0), u.clamp(min=0)
+    lower = -0.5 * below.square() + _log_erfcx(-below * _SQRT_HALF) - math.log(2)
+    return torch.where(u < 0, lower, torch.log1p(-0.5 * torch.erfc(above * _SQRT_HALF)))
+
+
+def _log_erfcx(a: Tensor) -> Tensor:
+    """log(exp(a^2) erfc(a)) for a >= 0; its asymptotic series where torch's derivative cancels."""
+    end = 25.0 if a.dtype == torch.float64 else 8.0
+    far = 1 / a.clamp(min=end).square()
+    series = far * (-0.5 + far * (0.75 + far * (-1.875 + far * 6.5625)))
+    far_log = torch.log1p(series) + 0.5 * far.log() - 0.5 * math.log(math.pi)
+    return torch.where(a > end, far_log, torch.special.erfcx(a.clamp(max=end)).log())
