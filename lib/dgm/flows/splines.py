@@ -51,7 +51,8 @@ def spline_knots(widths: Tensor, heights: Tensor, slopes: Tensor, bound: float) 
     Source: Durkan et al. 2019, section 3.1.
     """
     inner = MIN_SLOPE + F.softplus(slopes + math.log(math.expm1(1 - MIN_SLOPE)))  # (..., K - 1)
-    return Knots(_edges(widths, bound), _edges(heights, bound), F.pad(inner, (1, 1), value=1.0))
+    x, y = _edges(torch.stack([widths, heights]), bound)
+    return Knots(x, y, F.pad(inner, (1, 1), value=1.0))
 
 
 def rational_quadratic(x: Tensor, knots: Knots) -> Mapped:
@@ -75,8 +76,10 @@ def rational_quadratic(x: Tensor, knots: Knots) -> Mapped:
     inside, x_in, (x0, y0, width, height, d0, d1) = _bin_of(x, knots.x, knots)
     s = height / width
     xi = (x_in - x0) / width  # in [0, 1]
-    y = y0 + height * (s * xi.square() + d0 * xi * (1 - xi)) / (s + (d1 + d0 - 2 * s) * xi * (1 - xi))
-    return torch.where(inside, y, x), torch.where(inside, _log_slope(xi, s, d0, d1), 0.0)
+    mixed = xi * (1 - xi)
+    d = s + (d1 + d0 - 2 * s) * mixed
+    y = y0 + height * (s * xi.square() + d0 * mixed) / d
+    return torch.where(inside, y, x), torch.where(inside, _log_slope(xi, mixed, d, s, d0, d1), 0.0)
 
 
 def rational_quadratic_inverse(y: Tensor, knots: Knots) -> Mapped:
@@ -98,12 +101,15 @@ def rational_quadratic_inverse(y: Tensor, knots: Knots) -> Mapped:
     inside, y_in, (x0, y0, width, height, d0, d1) = _bin_of(y, knots.y, knots)
     s = height / width
     rise = y_in - y0
-    v = rise * (d1 + d0 - 2 * s)
+    curve = d1 + d0 - 2 * s
+    v = rise * curve
     a, b, c = height * (s - d0) + v, height * d0 - v, -s * rise
     # This form of the root subtracts nothing from a nearly equal number; rounding may put b^2 - 4ac below 0.
     xi = 2 * c / (-b - (b.square() - 4 * a * c).clamp_min(0).sqrt())
     x = x0 + width * xi
-    return torch.where(inside, x, y), torch.where(inside, -_log_slope(xi, s, d0, d1), 0.0)
+    mixed = xi * (1 - xi)
+    log_slope = _log_slope(xi, mixed, s + curve * mixed, s, d0, d1)
+    return torch.where(inside, x, y), torch.where(inside, -log_slope, 0.0)
 
 
 class RationalQuadratic:
@@ -139,9 +145,9 @@ def _edges(raw: Tensor, bound: float) -> Tensor:
     """Bin edges (..., K + 1) from -bound to bound, no bin smaller than the minimum."""
     bins = raw.shape[-1]
     sizes = MIN_SIZE + (1 - MIN_SIZE * bins) * raw.softmax(dim=-1)  # (..., K), sums to 1
-    inner = sizes[..., :-1].cumsum(dim=-1)
-    # The last edge is exact, so that nothing inside the bound falls behind the last bin.
-    return bound * (2 * F.pad(F.pad(inner, (1, 0)), (0, 1), value=1.0) - 1)
+    inner = 2 * bound * sizes.cumsum(dim=-1)[..., :-1] - bound
+    # Both ends are exact, so that nothing inside the bound falls behind the last bin.
+    return F.pad(F.pad(inner, (1, 0), value=-bound), (0, 1), value=bound)
 
 
 def _bin_of(value: Tensor, edges: Tensor, knots: Knots) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
@@ -151,12 +157,12 @@ def _bin_of(value: Tensor, edges: Tensor, knots: Knots) -> tuple[Tensor, Tensor,
     value = torch.where(inside, value, edges[..., 0])
     k = (value[..., None] >= edges[..., 1:-1]).sum(dim=-1, keepdim=True)  # (..., 1) in 0 .. K - 1
     both = torch.cat([k, k + 1], dim=-1)  # (..., 2)
-    (x0, x1), (y0, y1), (d0, d1) = (part.gather(-1, both).unbind(-1) for part in knots)
+    stacked = torch.stack(knots)  # (3, ..., K + 1): one gather for all three
+    (x0, x1), (y0, y1), (d0, d1) = stacked.gather(-1, both.expand(3, *both.shape)).movedim(-1, 1)
     return inside, value, (x0, y0, x1 - x0, y1 - y0, d0, d1)
 
 
-def _log_slope(xi: Tensor, s: Tensor, d0: Tensor, d1: Tensor) -> Tensor:
-    """log dy/dx at the relative position xi in a bin."""
-    mixed = xi * (1 - xi)
+def _log_slope(xi: Tensor, mixed: Tensor, d: Tensor, s: Tensor, d0: Tensor, d1: Tensor) -> Tensor:
+    """log dy/dx at the relative position xi in a bin, with mixed = xi (1 - xi) and the spline's divisor d."""
     above = d1 * xi.square() + 2 * s * mixed + d0 * (1 - xi).square()
-    return 2 * s.log() + above.log() - 2 * (s + (d1 + d0 - 2 * s) * mixed).log()
+    return (above * (s / d).square()).log()
