@@ -45,6 +45,7 @@ def run_pushed_log_prob(pushed_log_prob, *, seed: int) -> Plain:
     return {
         "rising": call(pushed_log_prob, rising, x.clone()),
         "falling": call(pushed_log_prob, lambda v: -rising(v), x.clone()),
+        "another": call(pushed_log_prob, lambda v: 0.8 * v, x.clone()),
         "slopes": slopes(pushed_log_prob, lambda v: (line_map(v), x.clone()), w),
         "grid": call(pushed_log_prob, lambda v: rising(-inner(v)), GRID.clone()),
     }

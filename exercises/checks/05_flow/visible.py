@@ -85,6 +85,8 @@ def rising(data: Plain, seed: int) -> str | None:
 def falling(data: Plain, seed: int) -> str | None:
     up = tensor(data, "rising", (7,), meaning="one number per point", finite=False)
     down = tensor(data, "falling", (7,), meaning="one number per point", finite=False)
+    if close(up, tensor(data, "another", (7,), meaning="one number per point", finite=False)):
+        raise Trouble("Two different maps leave the same density behind: the result does not depend on f.")
     if close(up, down):
         return None
     if bool(down.isnan().any()):
@@ -127,6 +129,12 @@ def logdet_by_differences(data: Plain, key: str) -> Tensor:
     return torch.linalg.slogdet(jacobian).logabsdet
 
 
+def stretches(data: Plain) -> None:
+    """Trouble where the forward map changes no volume, as the identity: there every inverse looks right."""
+    if float(logdet_by_differences(data, "around x").abs().max()) < 1e-6:
+        raise Trouble("Your forward map changes no volume, so this says nothing yet. Is e^s in it?")
+
+
 def kept_and_net(seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Both halves of the rows, and s and t of the first."""
     first, second = rows(seed).chunk(2, dim=1)
@@ -163,6 +171,7 @@ def forward_points(data: Plain, seed: int) -> str | None:
 def forward_logdet(data: Plain, seed: int) -> str | None:
     *_, s, _ = kept_and_net(seed)
     got = part(data, "forward", 1, (3,), EACH)
+    stretches(data)
     # Right for the map that was asked for, or for the map that z shows.
     if close(got, s.sum(1)) or close(got, logdet_by_differences(data, "around x"), rtol=1e-5, atol=1e-5):
         return None
@@ -186,6 +195,7 @@ def forward_logdet(data: Plain, seed: int) -> str | None:
 
 
 def round_trip(data: Plain, seed: int) -> str | None:
+    stretches(data)
     a, b, s, t = kept_and_net(seed)
     x, z_b = rows(seed), b * s.exp() + t
     s_z, t_z = network(seed, 2)(z_b)
@@ -211,6 +221,7 @@ def round_trip(data: Plain, seed: int) -> str | None:
 def inverse_logdet(data: Plain, seed: int) -> str | None:
     *_, s, _ = kept_and_net(seed)
     got = part(data, "inverse", 1, (3,), EACH)
+    stretches(data)
     if close(got, -s.sum(1)) or close(got, logdet_by_differences(data, "around z"), rtol=1e-5, atol=1e-5):
         return None
     return explain(
@@ -643,6 +654,8 @@ def tilted_noise(data: Plain, seed: int) -> str | None:
 
 def no_gap(data: Plain, seed: int) -> str | None:
     got = tensor(data, "equal", (6,), meaning="one number per pair")
+    if bool((tensor(data, "tilted", (6,), meaning="one number per pair").abs() < 1e-9).any()):
+        raise Trouble("The gap is 0 where κ is not λ, too.")
     if bool((got.abs() < 1e-9).all()):
         return None
     return "With κ = λ the noise is distributed as the model says, p(u|x), and the bound is exact: no gap."

@@ -105,6 +105,7 @@ def entries(data: Plain, seed: int, key: str = "squeezed", x: Tensor | None = No
 def squeezed_back(data: Plain, seed: int) -> str | None:
     x = images(seed)
     b, c, h, w = x.shape
+    tensor(data, "squeezed", (b, 4 * c, h // 2, w // 2))  # or there is nothing to undo
     z = F.pixel_unshuffle(x, 2)
     parts = z.reshape(b, c, 2, 2, h // 2, w // 2)
     return explain(
@@ -173,7 +174,15 @@ def started(data: Plain, seed: int) -> str | None:
     return "The first batch should leave with mean 0 and variance 1 in each channel."
 
 
+def has_started(data: Plain, seed: int) -> None:
+    """Trouble where the layer leaves its first batch as it is."""
+    x, _ = batches(seed)
+    if close(part(data, "first", 0, tuple(x.shape)), x):
+        raise Trouble("The layer leaves its first batch as it is, so this says nothing yet.")
+
+
 def only_once(data: Plain, seed: int) -> str | None:
+    has_started(data, seed)
     shape = tuple(batches(seed)[0].shape)
     first, second = part(data, "first", 0, shape), part(data, "second", 0, shape)
     if close(first[0], second[0]):
@@ -190,6 +199,7 @@ def actnorm_logdet(data: Plain, seed: int) -> str | None:
     _, x = batches(seed)
     z = part(data, "second", 0, tuple(x.shape))
     got = part(data, "second", 1, (6,), EACH, dtype=ANY_FLOAT)
+    has_started(data, seed)
     log_scales = ((z[1] - z[2]) / (x[1] - x[2])).abs().log()  # of each entry, from the answer's own map
     right = log_scales.sum().expand(6)
     return explain(
@@ -265,9 +275,16 @@ def by_basis(data: Plain, key: str) -> Tensor:
     return torch.linalg.slogdet(out[1:] - out[0]).logabsdet
 
 
+def stretches(data: Plain) -> None:
+    """Trouble where the forward map changes no volume, as the identity: there every inverse looks right."""
+    if abs(float(by_basis(data, "basis"))) < 1e-6:
+        raise Trouble("Your forward map changes no volume, so this says nothing yet. Is e^d in it?")
+
+
 def conv_logdet(data: Plain, seed: int) -> str | None:
     *_, d = factors(seed, 3)
     got, right = part(data, "forward", 1, (4,), EACH), 4 * d.sum().expand(4)
+    stretches(data)
     # Right for the map that was asked for, or for the map that z shows.
     if close(got, right) or close(got, by_basis(data, "basis").expand(4), rtol=1e-6, atol=1e-6):
         return None
@@ -289,6 +306,7 @@ def conv_logdet(data: Plain, seed: int) -> str | None:
 
 
 def conv_back(data: Plain, seed: int) -> str | None:
+    stretches(data)
     x, w = pixels(seed), weights(seed)["right"]
     z = apply(w, x)
     p, low, up, d = factors(seed, 3)
@@ -322,6 +340,7 @@ def conv_back(data: Plain, seed: int) -> str | None:
 def conv_back_logdet(data: Plain, seed: int) -> str | None:
     *_, d = factors(seed, 3)
     got, right = part(data, "inverse", 1, (4,), EACH), -4 * d.sum().expand(4)
+    stretches(data)
     if close(got, right) or close(got, by_basis(data, "inverse basis").expand(4), rtol=1e-6, atol=1e-6):
         return None
     return explain(
@@ -655,6 +674,8 @@ def right_pass(data: Plain, seed: int) -> str | None:
     for key, hint in RIGHT.items():
         if not verdict(data, key):
             return hint
+    if all([verdict(data, key) for key in GETS_THROUGH]):
+        raise Trouble("Everything gets through, broken or not. What could an inverse have wrong?")
     return None
 
 
@@ -663,8 +684,6 @@ def caught(data: Plain, kind: str) -> str | None:
         if not verdict(data, key):
             return "While right flows are rejected, a rejection says nothing."
     faults = {key: hint for key, hint in GETS_THROUGH.items() if key.startswith(kind)}
-    if all([verdict(data, key) for key in GETS_THROUGH]):
-        return "Everything gets through. What could the inverse, or a log-determinant, have wrong?"
     blind = [key for key in GETS_THROUGH if not key.startswith("inverse")]
     if kind != "inverse" and all([verdict(data, key) for key in blind]):
         return "No log-determinant is looked at, it seems: whatever is wrong with them gets through."

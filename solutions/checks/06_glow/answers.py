@@ -257,7 +257,7 @@ WRONG = {
     ),
     "actnorm": (
         Wrong("starts at every batch", actnorm("True"), "normalised by its own statistics", fails=(ONCE,)),
-        Wrong("never starts", actnorm("self.started"), "does not start", fails=(BATCH,)),
+        Wrong("never starts", actnorm("self.started"), "does not start", fails=(BATCH, ONCE, SCALES)),
         Wrong(
             "variance for standard deviation",
             actnorm(std="x.var(dim=(0, 2, 3), correction=0)"),
@@ -519,7 +519,7 @@ WRONG = {
             "accepts everything",
             soundness("True"),
             "Everything gets through",
-            fails=(INVERSES, DETS, INVERSE_DETS),
+            fails=(PASS, INVERSES, DETS, INVERSE_DETS),
         ),
         Wrong(
             "rejects everything",
