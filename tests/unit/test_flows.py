@@ -407,6 +407,25 @@ def test_conditioners_write_parameter_by_parameter():
     assert conv(x).shape == (6, 2, 4, 4, 2)
 
 
+def test_frequency_widens_the_first_layer_of_sines_only():
+    def first(**options) -> Tensor:
+        with seeded(0):
+            return MLPConditioner(3, 2, 2, (5, 5), **options).layers[0].weight
+
+    torch.testing.assert_close(first(activation="sine", frequency=4.0), 4 * first(activation="relu"))
+    torch.testing.assert_close(first(activation="sine"), 2 * first(activation="relu"))
+    assert torch.equal(first(activation="relu", frequency=4.0), first(activation="relu"))
+    with seeded(0):
+        deep = mixed_couplings(2, 2, frequency=3.0)
+    with seeded(0):
+        plain = mixed_couplings(2, 2, frequency=1.0)
+    for a, b in zip(deep.parameters(), plain.parameters(), strict=True):
+        if a.shape == (64, 1):
+            torch.testing.assert_close(a, 3 * b)
+        else:
+            assert torch.equal(a, b)
+
+
 def test_wrong_shapes_and_masks_are_named():
     with pytest.raises(ValueError, match=r"x must have shape \(B, 4, ...\), got \(3, 5\)"):
         mlp_coupling(Halves(4), Affine())(torch.zeros(3, 5))

@@ -305,6 +305,7 @@ def mlp_coupling(
     activation: str = "relu",
     dropout: float = 0.0,
     start: float = 0.0,
+    frequency: float = 2.0,
 ) -> Coupling:
     """Build a coupling of vectors whose conditioner is an MLP of the right size.
 
@@ -315,6 +316,7 @@ def mlp_coupling(
         activation: a name that `dgm.nn.MLP` knows.
         dropout: probability that a hidden unit is dropped in training.
         start: factor of the last layer's initial weights; 0 starts at the identity (of `Affine`).
+        frequency: factor of the first layer's initial weights where the activation is the sine.
 
     Returns:
         The coupling.
@@ -327,6 +329,7 @@ def mlp_coupling(
         activation=activation,
         dropout=dropout,
         start=start,
+        frequency=frequency,
     )
     return Coupling(split, transform, conditioner)
 
