@@ -219,7 +219,7 @@ def jensen_shannon(p: Tensor, q: Tensor) -> Tensor:
         ValueError: on other shapes.
 
     Source: Goodfellow et al. 2014, eq. (6); Lin 1991.
-    Equation: gan-value-js
+    Equation: gan-value-js, wgan-js-disjoint
     Test: tests/unit/test_gan.py::test_jensen_shannon_is_scipys_and_log_2_when_disjoint
     """
     _check_distributions(p, q)

@@ -172,6 +172,8 @@ def wgan_critic_loss(real_values: Tensor, fake_values: Tensor) -> Tensor:
         ValueError: on other shapes.
 
     Source: Arjovsky, Chintala & Bottou 2017.
+    Equation: wgan-critic, wgan-weak-duality
+    Test: tests/equations/test_wgan.py::test_losses_of_critic_and_generator_are_w1_and_its_gradient
     """
     _check(real_values=real_values, fake_values=fake_values)
     return fake_values - real_values
@@ -190,6 +192,8 @@ def wgan_generator_loss(fake_values: Tensor) -> Tensor:
         ValueError: on another shape.
 
     Source: Arjovsky, Chintala & Bottou 2017.
+    Equation: wgan-critic
+    Test: tests/equations/test_wgan.py::test_losses_of_critic_and_generator_are_w1_and_its_gradient
     """
     _check(fake_values=fake_values)
     return -fake_values

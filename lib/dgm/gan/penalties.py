@@ -28,6 +28,7 @@ def interpolate(real: Tensor, fake: Tensor, generator: torch.Generator | None = 
         ValueError: if the shapes differ.
 
     Source: Gulrajani et al. 2017, algorithm 1.
+    Equation: wgan-gradient-penalty
     Test: tests/unit/test_gan.py::test_interpolation_is_one_number_per_sample
     """
     check_same_shape("fake", fake, "real", real, "each real sample has one fake partner")
@@ -87,6 +88,7 @@ def gradient_penalty(
         ValueError: if the shapes differ or the critic does not return (B,).
 
     Source: Gulrajani et al. 2017, eq. (3).
+    Equation: wgan-gradient-penalty, wgan-penalty-bias
     Test: tests/unit/test_gan.py::test_penalty_of_a_linear_critic_is_exact
     """
     with torch.enable_grad():
@@ -151,6 +153,8 @@ def clip_weights(module: nn.Module, limit: float) -> None:
         ValueError: if the limit is not positive.
 
     Source: Arjovsky, Chintala & Bottou 2017, algorithm 1.
+    Equation: wgan-clipping, wgan-clipping-bound
+    Test: tests/equations/test_wgan.py::test_a_clipped_linear_critic_ends_in_the_corner_of_the_box
     """
     if limit <= 0:
         raise ValueError(f"limit must be positive, got {limit}; the paper has .01")

@@ -29,6 +29,7 @@ def power_iteration(weight: Tensor, u: Tensor, steps: int = 1) -> tuple[Tensor, 
         ValueError: if the shapes do not fit or `steps` is not positive.
 
     Source: Miyato et al. 2018, algorithm 1.
+    Equation: wgan-power-iteration
     Test: tests/unit/test_gan.py::test_power_iteration_finds_the_largest_singular_value
     """
     check_shape("weight", weight, ("M", "N"), "use weight.flatten(1) for a convolution")
@@ -62,6 +63,7 @@ def spectral_norm(weight: Tensor, *, steps: int = 50, generator: torch.Generator
         ValueError: if `weight` has fewer than two axes.
 
     Source: Miyato et al. 2018, eq. (6).
+    Equation: wgan-spectral-norm
     Test: tests/unit/test_gan.py::test_power_iteration_finds_the_largest_singular_value
     """
     if weight.ndim < 2:
@@ -84,6 +86,7 @@ def add_spectral_norm(module: nn.Module, *, steps: int = 1) -> nn.Module:
         The same module.
 
     Source: Miyato et al. 2018, eq. (8).
+    Equation: wgan-spectral-norm
     Test: tests/unit/test_gan.py::test_normalised_layers_have_norm_one
     """
     for layer in list(module.modules()):
@@ -109,6 +112,8 @@ def lipschitz_bound(module: nn.Module) -> float:
         ValueError: if there is no nn.Linear, or a convolution (whose norm is not that of its weight).
 
     Source: Miyato et al. 2018, eq. (7).
+    Equation: wgan-spectral-norm
+    Test: tests/equations/test_wgan.py::test_slope_is_at_most_the_product_of_norms_and_one_when_normalised
     """
     layers = list(module.modules())
     if any(isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) for layer in layers):

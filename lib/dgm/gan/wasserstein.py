@@ -30,6 +30,7 @@ def wasserstein_1d(
         ValueError: on other shapes, or weights that are negative or all zero.
 
     Source: Villani 2003, section 2.2.
+    Equation: wgan-1d
     Test: tests/unit/test_gan.py::test_wasserstein_1d_is_scipys
     """
     x, cdf_x = _sorted(x, x_weights, "x")
@@ -71,6 +72,7 @@ def optimal_transport(cost: Tensor, p: Tensor, q: Tensor) -> Transport:
         RuntimeError: if the solver fails.
 
     Source: Villani 2003, chapter 1; Peyré & Cuturi 2019, section 3.1.
+    Equation: wgan-primal
     Test: tests/unit/test_gan.py::test_linear_programme_plan_and_potentials_prove_each_other
     """
     from scipy import sparse
@@ -111,6 +113,7 @@ def lipschitz_dual(distance: Tensor, p: Tensor, q: Tensor) -> tuple[float, Tenso
         RuntimeError: if the solver fails.
 
     Source: Villani 2003, theorem 1.14.
+    Equation: wgan-dual
     Test: tests/unit/test_gan.py::test_lipschitz_dual_equals_the_primal
     """
     from scipy import sparse
