@@ -418,7 +418,7 @@ def whole_noise(data: Plain, seed: int) -> str | None:
     if close(u, asked(data, "other noise") * LEVELS - grey(seed, LEVELS, SHAPE), atol=near):
         return "Every generator seed gives the same noise."
     spread = u.flatten().sort().values - torch.linspace(0, 1, u.numel(), dtype=torch.float64)
-    if float(spread.abs().max()) > 2 / math.sqrt(u.numel()):  # Kolmogorov-Smirnov, one in 1500
+    if float(spread.abs().max()) > 2.5 / math.sqrt(u.numel()):  # Kolmogorov-Smirnov, 1 in 100,000
         return "The noise is not uniform on [0, 1)."
     return None
 

@@ -409,7 +409,7 @@ def noise_fills(data: Plain, seed: int) -> str | None:
     if close(u, u[:1].expand_as(u), atol=near) or close(u, u[..., :1, :1].expand_as(u), atol=near):
         return "Several pixels share their noise. Draw it in the full shape of x."
     spread = u.flatten().sort().values - torch.linspace(0, 1, u.numel(), dtype=torch.float64)
-    if float(spread.abs().max()) > 2 / math.sqrt(u.numel()):  # Kolmogorov-Smirnov, one in 1500
+    if float(spread.abs().max()) > 2.5 / math.sqrt(u.numel()):  # Kolmogorov-Smirnov, 1 in 100,000
         return "The noise is not uniform on [0, 1)."
     return None
 
