@@ -73,7 +73,7 @@ def jacobian(flow, row: Tensor) -> Tensor:
 
 @pytest.mark.equation("flow-change-1d")
 @pytest.mark.parametrize(("skew", "tail"), [(0.6, 0.8), (-0.4, 1.5)])
-def test_density_on_the_line_is_the_derivative_of_its_distribution_function(skew, tail):
+def test_density_on_the_line_is_the_slope_of_its_distribution_function(skew, tail):
     def cdf(x):  # P(X <= x) = P(Z <= f(x)), with scipy's normal distribution
         return scipy.stats.norm.cdf(np.sinh(tail * np.arcsinh(x) - skew))
 

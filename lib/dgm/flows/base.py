@@ -46,6 +46,8 @@ class Compose(Flow):
         flows: f_1, ..., f_K in the order in which `forward` applies them.
 
     Source: Rezende & Mohamed 2015, eq. (6) and (7).
+    Equation: flow-compose
+    Test: tests/equations/test_flow.py::test_log_determinants_of_layers_add_at_the_points_the_layers_receive
     """
 
     def __init__(self, *flows: Flow) -> None:
@@ -180,6 +182,8 @@ class FlowModel(nn.Module):
         flow: f, from x to z.
 
     Source: Dinh et al. 2017, eq. (2) and (3).
+    Equation: flow-change, flow-mle
+    Test: tests/equations/test_flow.py::test_log_determinant_is_the_growth_of_small_areas
     """
 
     def __init__(self, base: Base, flow: Flow) -> None:

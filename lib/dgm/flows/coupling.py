@@ -53,6 +53,8 @@ class Additive:
     r"""Shift: z = x + t. The volume does not change.
 
     Source: Dinh et al. 2015 (NICE), section 3.2.
+    Equation: flow-additive
+    Test: tests/equations/test_flow.py::test_additive_coupling_is_a_regression_with_unit_noise
     """
 
     params = 1
@@ -72,6 +74,8 @@ class Affine:
         clip: s lies between -clip and clip; without a limit one layer can overflow.
 
     Source: Dinh et al. 2017, section 3.2.
+    Equation: flow-affine, flow-affine-logdet
+    Test: tests/equations/test_flow.py::test_affine_coupling_is_a_regression_that_knows_its_spread
     """
 
     params = 2

@@ -57,6 +57,8 @@ class VariationalNoise(nn.Module):
         levels: L of the grey levels.
 
     Source: Ho et al. 2019 (Flow++), section 3.1 (there q is itself a deep flow).
+    Equation: flow-variational
+    Test: tests/equations/test_flow.py::test_variational_bound_misses_by_the_kl_from_noise_to_posterior
     """
 
     def __init__(self, conditioner: nn.Module, levels: int) -> None:
@@ -147,6 +149,8 @@ def dequantised_log_prob(
         (K, B) nats.
 
     Source: Ho et al. 2019 (Flow++), eq. (5) and (6).
+    Equation: flow-dequantise, flow-bound, flow-bpd, flow-variational
+    Test: tests/equations/test_flow.py::test_uniform_bound_is_the_mean_log_density_and_lies_below
     """
     terms = []
     for _ in range(draws):
@@ -182,6 +186,8 @@ class Logit(Flow):
         alpha: in [0, 0.5).
 
     Source: Dinh et al. 2017, section 4.1.
+    Equation: flow-logit
+    Test: tests/equations/test_flow.py::test_logit_is_the_quantile_function_of_the_logistic
     """
 
     def __init__(self, alpha: float = 0.05) -> None:

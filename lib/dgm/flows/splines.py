@@ -72,6 +72,8 @@ def rational_quadratic(x: Tensor, knots: Knots) -> Mapped:
         y (...) and log dy/dx (...).
 
     Source: Durkan et al. 2019, section 3.1; Gregory & Delbourgo 1982.
+    Equation: flow-spline, flow-spline-slope
+    Test: tests/equations/test_flow.py::test_spline_is_the_quotient_of_quadratics_that_meets_its_conditions
     """
     inside, x_in, (x0, y0, width, height, d0, d1) = _bin_of(x, knots.x, knots)
     s = height / width
@@ -97,6 +99,8 @@ def rational_quadratic_inverse(y: Tensor, knots: Knots) -> Mapped:
         x (...) and log dx/dy (...).
 
     Source: Durkan et al. 2019, appendix A.
+    Equation: flow-spline-inverse
+    Test: tests/equations/test_flow.py::test_inverse_of_the_spline_is_the_root
     """
     inside, y_in, (x0, y0, width, height, d0, d1) = _bin_of(y, knots.y, knots)
     s = height / width

@@ -42,6 +42,8 @@ class SinhArcsinh(Flow):
         tail: delta > 0, the initial value.
 
     Source: Jones & Pewsey 2009.
+    Equation: flow-change-1d
+    Test: tests/equations/test_flow.py::test_density_on_the_line_is_the_slope_of_its_distribution_function
     """
 
     def __init__(self, skew: float = 0.0, tail: float = 1.0) -> None:
