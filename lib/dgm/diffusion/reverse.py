@@ -23,8 +23,8 @@ class VarianceDenoiser:
     """A denoiser that also says where the reverse step's variance lies between its two limits.
 
     Its network has twice as many outputs as the data has channels: the prediction, and a number per entry
-    that is 0 for the middle, -1 for the posterior's variance and 1 for the forward step's, clamped to that
-    range.
+    that is -1 for the posterior's variance, 1 for the forward step's and 0 for the middle of their
+    logarithms. As in the paper nothing keeps it between them: a limit would stop its gradient.
 
     Args:
         network: (x_t (B, C, ...), t (B,)) -> (B, 2C, ...), or (x_t, t, y) where `y` is given.
@@ -49,7 +49,7 @@ class VarianceDenoiser:
         self.network, self.schedule, self.predicts, self.y, self.clip = network, schedule, predicts, y, clip
 
     def with_variance(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """x0_hat and the fraction in [0, 1], from the small variance to the large one, each (B, C, ...)."""
+        """x0_hat and the fraction, 0 for the small variance and 1 for the large one, each (B, C, ...)."""
         out = self.network(x_t, t) if self.y is None else self.network(x_t, t, self.y)
         prediction, fraction = split_outputs(out, x_t)
         x0_hat = convert(prediction, x_t, t, self.schedule, self.predicts, "x0")
@@ -61,7 +61,7 @@ class VarianceDenoiser:
 
 
 def split_outputs(out: Tensor, x_t: Tensor) -> tuple[Tensor, Tensor]:
-    """The prediction and the fraction in [0, 1], each of x_t's shape, from a network's 2C channels."""
+    """The prediction and the fraction, each of x_t's shape, from a network's 2C channels."""
     wanted = (len(x_t), 2 * x_t.shape[1], *x_t.shape[2:])
     if tuple(out.shape) != wanted:
         raise ValueError(
@@ -69,7 +69,7 @@ def split_outputs(out: Tensor, x_t: Tensor) -> tuple[Tensor, Tensor]:
             f"got {tuple(out.shape)}; build it with outputs=2"
         )
     prediction, raw = out.chunk(2, dim=1)
-    return prediction, ((raw + 1) / 2).clamp(0, 1)
+    return prediction, (raw + 1) / 2
 
 
 def learned_logvar(fraction: Tensor, t: Tensor, schedule: Schedule, s: Tensor | None = None) -> Tensor:
@@ -80,7 +80,7 @@ def learned_logvar(fraction: Tensor, t: Tensor, schedule: Schedule, s: Tensor | 
     place.
 
     Args:
-        fraction: (B, ...) nu, in [0, 1].
+        fraction: (B, ...) nu, 0 for the small variance and 1 for the large one.
         t: (B,) times.
         schedule: of the noise.
         s: (B,) earlier times; t - 1 when None.

@@ -40,7 +40,7 @@ class Conditioning(nn.Module):
         """
         batch = len(like)
         check_shape("t", t, (batch,), "give one time per example: t.expand(B)")
-        h: Tensor = self.net(sinusoidal(t.to(like.dtype) * self.time_scale, self.waves))
+        h: Tensor = self.net(sinusoidal(t.to(like) * self.time_scale, self.waves))
         if self.labels is None:
             if y is not None:
                 raise ValueError("y was given to a network without classes; build it with classes=K")
