@@ -131,18 +131,20 @@ def draw_slabs(forward, title, reach=4.0):  # forward: x (N,) -> z (N,), log dz/
     at_f.plot(x, z, color=PALETTE["black"])
     at_f.set(title=title, ylim=(-3, 3), xlim=(-reach, reach))
     at_z.set(ylabel="latent z = f(x)", xlabel="$p_Z(z)$", xlim=(0.42, 0))
-    at_x.set(xlabel="data x", ylabel="p(x)", ylim=(0, 0.85))
+    at_x.set(xlabel="data x", ylabel="p(x)", ylim=(0, 0.8))
+    at_z.tick_params(labelbottom=True)
+    at_x.tick_params(labelleft=True)
     empty.set_axis_off()
     return fig
 
 
 # %%
 def wave(x):
-    return x + 0.6 * torch.sin(1.5 * x), torch.log(1 + 0.9 * torch.cos(1.5 * x))
+    return x - 0.6 * torch.sin(1.5 * x), torch.log(1 - 0.9 * torch.cos(1.5 * x))
 
 
 figure(
-    draw_slabs(wave, "z = x + 0.6 sin 1.5 x"),
+    draw_slabs(wave, "z = x − 0.6 sin 1.5 x"),
     alt="Upper left, turned on its side: the Gaussian density of z, cut into ten slabs of equal area. "
     "Upper right: the increasing curve z = f(x), with steep and flat stretches. Below: the density of x "
     "with the same ten slabs; narrow and tall where the curve is steep, wide and low where it is flat.",
@@ -150,8 +152,8 @@ figure(
 
 # %% [markdown]
 # **Where to look.** Follow the red slab from the left through the curve to the bottom. It holds a tenth of
-# the probability at either end. Where the curve is flat, slabs are wide and low; where it is steep, narrow
-# and tall. One Gaussian bump has become three.
+# the probability at either end. In the middle the curve is flat: slabs are wide and low. Where it is steep,
+# they are narrow and tall. One bump has become two.
 #
 # ## 2 Write and run: two parameters on the line
 #
@@ -238,9 +240,9 @@ frames(
 # $f(x + h e_j) = f(x) + h\,J e_j$, where $J = \partial f / \partial x$ is the **Jacobian**,
 # $J_{ij} = \partial z_i / \partial x_j$: the image of the cube is a slanted box whose edges are the columns
 # of $J$, times $h$. The volume of a slanted box is the absolute value of the determinant of its edges. (In
-# the plane: the parallelogram on $(a, c)$ and $(b, d)$ has area $|ad - bc|$.) So the volume grows by the
-# factor $|\det J|$, which takes the place of $dz/dx$; and a probability that stays the same in a volume
-# that grows has a density that falls:
+# the plane: the parallelogram on $(a, c)$ and $(b, d)$ has area $|ad - bc|$.) The factor is $|\det J|$: it
+# takes the place of $dz/dx$. Cube and box hold the same probability,
+# $p(x)\,h^D = p_Z(f(x))\,|\det J|\,h^D$, hence
 #
 # $$ \log p(x) = \log p_Z\big(f(x)\big) + \log \left| \det J(x) \right|, \qquad J = \frac{\partial f}{\partial
 # x}. $$ (flow-change)
@@ -262,27 +264,26 @@ def area(corners):  # (N, 4, 2) in order -> (N,), the shoelace formula
 
 
 unit = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]], dtype=torch.float64)
-places = torch.tensor([[-1.9, 0.9], [-0.8, -0.7], [0.2, -0.6], [0.8, 0.5], [1.9, 0.8]], dtype=torch.float64)
-det = torch.linalg.det(vmap(jacrev(lambda point: unpull(point[None])[0]))(places)).abs()  # (5,)
+places = torch.tensor([[-1.9, 0.9], [-0.9, -0.7], [0.5, -0.9], [1.7, 0.7]], dtype=torch.float64)
+det = torch.linalg.det(vmap(jacrev(lambda point: unpull(point[None])[0]))(places)).abs()  # (4,)
 worst = {}
 for h in (0.4, 0.1, 0.025):
-    squares = places[:, None] + h * unit  # (5, 4, 2)
-    growth = area(unpull(squares.flatten(0, 1)).unflatten(0, (5, 4))) / h**2
+    squares = places[:, None] + h * unit  # (4, 4, 2)
+    growth = area(unpull(squares.flatten(0, 1)).unflatten(0, (4, 4))) / h**2
     worst[h] = (growth / det - 1).abs().max().item()
     print(
         f"h = {h:5.3f}: area grows by", [round(v, 3) for v in growth.tolist()], f"worst error {worst[h]:.1%}"
     )
 print("determinant:              ", [round(v, 3) for v in det.tolist()])
-assert (
-    worst[0.025] < worst[0.1] / 3 < worst[0.4] / 9
-)  # first order in h: a quarter of h, a quarter of the error
+# first order in h: with a quarter of h goes a quarter of the error
+assert worst[0.025] < worst[0.1] / 3 < worst[0.4] / 9
 
 # %%
 squares = places[:, None] + 0.4 * unit
 fig, axes = plt.subplots(1, 2, figsize=(7.2, 3.7))
 draw_sheet(axes[0], unpull(pull(z_cloud)), lines, "z = f(x)", "0.8")
 draw_sheet(axes[1], pull(z_cloud), [pull(line) for line in lines], "x", "0.8")
-for k, name in enumerate(("orange", "green", "vermilion", "purple", "blue")):
+for k, name in enumerate(("orange", "green", "vermilion", "blue")):
     images = unpull(squares[k])
     axes[0].fill(*images.T, color=PALETTE[name], zorder=3)
     axes[1].fill(*squares[k].T, color=PALETTE[name], zorder=3)
@@ -291,7 +292,7 @@ for ax in axes:
     ax.set(xlim=(-3.3, 3.3), ylim=(-3.3, 4.3))
 figure(
     fig,
-    alt="Right: the pulled sheet with five equal squares. Left: the flat sheet with their images, "
+    alt="Right: the pulled sheet with four equal squares. Left: the flat sheet with their images, "
     "slanted boxes, each marked with its determinant: "
     + ", ".join(f"{d:.1f}" for d in det)
     + ". Dense regions on the right "
@@ -385,10 +386,9 @@ class Chain(nn.Module):  # eq. (flow-compose)
 # t(z_a). $$ (flow-additive)
 #
 # Look at the inverse. It needs $t(z_a)$, and $z_a$ is $x_a$, which is there: *the network $t$ is never
-# inverted*. It may be any function at all, wide, deep, with dropout or without. This is an **additive
-# coupling layer**, and $t$ (with $s$ below) is called its conditioner. Since it only shifts, no volume
-# changes. To change volumes, scale as well ({cite}`dinh2017`), by a factor that is positive by
-# construction:
+# inverted*. It may be any function at all, as wide and deep as you like. This is an **additive coupling
+# layer**, and $t$ (with $s$ below) is called its conditioner. Since it only shifts, no volume changes. To
+# change volumes, scale as well ({cite}`dinh2017`), by a factor that is positive by construction:
 #
 # $$ z_a = x_a, \quad z_b = x_b \odot e^{s(x_a)} + t(x_a) \quad\Longleftrightarrow\quad x_a = z_a, \quad x_b =
 # \big(z_b - t(z_a)\big) \odot e^{-s(z_a)}. $$ (flow-affine)
@@ -469,7 +469,7 @@ def dense_jacobian(flow, x):  # (B, D) -> (B, D, D), by autograd, one matrix per
 with seeded(0):
     layers = [AffineCoupling(6, swap=swap) for swap in (False, True)]
     for layer in layers:
-        nn.init.normal_(layer.net.layers[-1].weight, std=0.5)
+        nn.init.normal_(layer.net.layers[-1].weight, std=1.0)
 x_six = torch.randn(4, 6, generator=g)
 
 # %%
@@ -477,7 +477,7 @@ candidates = {"one coupling": layers[0], "swapped": layers[1], "one after the ot
 fig, axes = plt.subplots(1, 3, figsize=(7.2, 2.7))
 for ax, (name, flow) in zip(axes, candidates.items(), strict=True):
     J = dense_jacobian(flow, x_six)
-    image = ax.imshow(J[0].detach(), cmap="PuOr", vmin=-2, vmax=2)
+    image = ax.imshow(J[0].detach(), cmap="PuOr", vmin=-1.5, vmax=1.5)
     ax.set(title=name, xlabel="entry of x", ylabel="entry of z")
     ax.grid(False)
     z, logdet = flow(x_six)
@@ -601,8 +601,8 @@ assert kl["alternating"][0] < floor / 3
 
 # %% [markdown]
 # The first stack has reached its floor, and no training will carry it lower. Swap, and the half that was
-# kept is changed next, by a network that looks at the half just changed. This mistake is found in published
-# tutorials. Nothing crashes, the loss falls, and the inverse is exact.
+# kept is changed next, by a network that looks at the half just changed. This mistake is easy to make and
+# hard to see: nothing crashes, the loss falls, and the inverse is exact.
 #
 # ## 9 Run: how far from the truth, in nats
 #
@@ -643,9 +643,9 @@ axes[2].grid(False)
 fig.colorbar(image, ax=axes[2], label="nats per unit area", shrink=0.7)
 figure(
     fig,
-    alt="Left and middle: the two moons and the model's density, hard to tell apart. Right: where the "
-    "KL comes from: thin stripes along both moons, alternately above and below zero, strongest at the "
-    "tips.",
+    alt="Left: the two moons. Middle: the model's density, the same moons with a faint thread from "
+    "either inner tip. Right: where the KL comes from: thin stripes along the moons, above and below "
+    "zero, darkest and positive at the four tips.",
 )
 on_grid = lost.sum().item() * width**2
 print(f"the same KL as a sum over the grid: {on_grid:.4f} nats")
@@ -670,8 +670,9 @@ layers = list(best.flow.couplings)
 kl_after = [truncated_kl(layers[:k]) for k in range(9)]
 with torch.no_grad():
     x_some, z_some = moons.sample(1200, g), torch.randn(1200, 2, generator=g)
-    centre = 1.7 * torch.tensor([-0.5, -0.25])  # of the upper moon; the other one is its mirror image
-    upper = ((x_some - centre).norm(dim=1) - 1.7).abs() < ((x_some + centre).norm(dim=1) - 1.7).abs()
+    t = torch.linspace(0, math.pi, 200)
+    arc = 1.7 * torch.stack([t.cos() - 0.5, t.sin() - 0.25], 1)  # the upper moon; -arc is the lower one
+    upper = torch.cdist(x_some, arc).amin(1) < torch.cdist(x_some, -arc).amin(1)
     net = torch.cat(grid_lines(3.2))  # (26 * 121, 2)
     forward_path = list(Compose(*layers).forward_path(torch.cat([x_some, net])))
     inverse_path = list(Compose(*layers).inverse_path(torch.cat([z_some, net])))
@@ -766,8 +767,7 @@ assert torch.equal(forward_path[1][:, 0], forward_path[0][:, 0])  # the first co
 # $\sigma = \delta_{k+1} + \delta_k - 2 s$. Which root? At $\rho = 0$ we need $\xi = 0$; there $C = 0$ and
 # $B = h \delta_k > 0$, so it is $(-B + \sqrt{\cdot})/2A$, and since the slope is never zero the two roots
 # never meet on the way up the bin. Multiplied above and below by $-B - \sqrt{\cdot}$ it takes the form
-# shown, which divides by no small $A$ (in a straight bin $A = 0$) and subtracts nothing from a nearly equal
-# number.
+# shown, which does not divide by $A$; in a straight bin $A = 0$.
 
 
 # %%
@@ -1004,7 +1004,7 @@ print(f"data in the strip: {truth_in_strip:.1e}")
 # say at what price. A gap of width $w$ is mapped to a seam of width $\Delta z$ around the middle of the
 # bell, which holds about $m = \Delta z / \sqrt{2\pi}$; so the slope in the gap is about $m\sqrt{2\pi}/w$. A
 # bridge of a millionth needs a slope of a millionth in the gap, beside islands where the slope is of the
-# order of $1/0.3$: an inverse that is a million times as steep in the one place as in the other, from
+# order of $1/0.3$: an inverse that is some million times as steep in the one place as in the other, from
 # networks that we want smooth ({cite}`cornish2020`). Samples on the bridge, and a KL that stalls, are the
 # usual sign that the data have a shape that the base has not.
 
@@ -1098,9 +1098,9 @@ torch.testing.assert_close(theirs[0], log_terms(bell, x_nine, u))
 show(dequantised_log_prob)
 
 # %% [markdown]
-# Train the same flow twice on the same draws of whole images: once with $u = \tfrac12$ every time, which is
-# to say without noise, and once with uniform noise. The entropy of $P$ is the best that any model of whole
-# images can reach.
+# Train the same flow twice on draws from the table: once with $u = \tfrac12$ every time, which is to say
+# without noise, and once with uniform noise. The entropy of $P$ is the best that any model of whole images
+# can reach.
 
 
 # %%
@@ -1141,7 +1141,7 @@ for (name, curve), style in zip(curves.items(), ("-", "--"), strict=True):
     ax.plot(torch.arange(len(smooth)) + 7, smooth, style, label=name)
 ax.axhline(bits_per_dim(entropy_P, 2), color="0.5", lw=1)
 ax.text(
-    0.99 * LEVEL_STEPS, bits_per_dim(entropy_P, 2) + 0.06, "entropy", color="0.35", ha="right", fontsize=9
+    0.99 * LEVEL_STEPS, bits_per_dim(entropy_P, 2) - 0.17, "entropy", color="0.35", ha="right", fontsize=9
 )
 ax.set(xlabel="step", ylabel="loss, “bits per dimension”")
 ax.legend()
@@ -1219,8 +1219,8 @@ assert curves["no noise"][-50:].median() < entropy_bits - 0.5 < exact - 0.5 < sp
 # where $p_\theta(u \mid x) = p_\theta(x + u)/P_\theta(x)$ is the model's density in the cell, normalised.
 # So the flow no longer has to be flat on every cell. It may be a smooth hill, if $q$ learns to put its
 # noise on the hill. Here $q$ is itself a small flow, from $\varepsilon \sim \mathcal{N}(0, I)$ to
-# $u = \varsigma(\mu(x) + e^{s(x)} \varepsilon)$ with a network for $\mu$ and $s$, and its density comes
-# from {eq}`flow-change`. Flow and noise are trained together on one objective.
+# $u = \varsigma(\mu(x) + e^{s(x)} \varepsilon)$ ($\varsigma$ is the sigmoid) with a network for $\mu$ and
+# $s$, and its density comes from {eq}`flow-change`. Flow and noise are trained together on one objective.
 
 # %%
 from dgm.flows import MLPConditioner
@@ -1239,32 +1239,32 @@ assert rows["variational noise"][3] < rows["uniform noise"][3] - 4 * error
 assert rows["variational noise"][1] < rows["uniform noise"][1]
 
 # %%
+x_drawn = PAIRS[torch.multinomial(P, 500, replacement=True, generator=g)]
 fig, axes = plt.subplots(1, 3, figsize=(7.6, 2.9))
 axes[0].imshow(P.view(L, L).T, origin="lower", extent=(0, L, 0, L), vmin=0, vmax=0.6)
 axes[0].set(title="truth P, cell by cell", xlabel="upper pixel", ylabel="lower pixel")
-for ax, (name, model) in zip(
-    axes[1:], {"uniform noise": uniform, "variational noise": fitted}.items(), strict=True
-):
-    cell_density = lambda y, m=model: m.log_prob(y / L) - 2 * math.log(L)  # noqa: E731
-    density_plot(cell_density, (0.001, L - 0.001, 0.001, L - 0.001), ax, points=150, title=name)
+models_and_noise = {"uniform noise": (uniform, uniform_noise), "variational noise": (fitted, noise)}
+for ax, (name, (model, draw)) in zip(axes[1:], models_and_noise.items(), strict=True):
+    log_density_y = lambda y, m=model: m.log_prob(y / L) - 2 * math.log(L)  # noqa: E731
+    density_plot(log_density_y, (0.001, L - 0.001, 0.001, L - 0.001), ax, points=150, title=name)
     ax.set(xlabel="upper pixel + u", ylabel="lower pixel + u")
     with torch.no_grad():
-        u, _ = (uniform_noise if name == "uniform noise" else noise)(PAIRS.repeat(40, 1), g)
-    ax.scatter(*(PAIRS.repeat(40, 1) + u).T, s=1, color="white", alpha=0.6)
+        ax.scatter(*(x_drawn + draw(x_drawn, g)[0]).T, s=1, color="white", alpha=0.7)
 for ax in axes:
     ax.set(xticks=range(L + 1), yticks=range(L + 1))
     ax.grid(True, color="white", alpha=0.5)
 figure(
     fig,
-    alt="Left: the nine cells of the truth; the three on the diagonal are brightest. Middle: the flow "
-    "trained with uniform noise imitates flat cells with steep walls. Right: the flow trained with "
-    "variational noise has rounded hills, and the dots of its noise lie on the hills.",
+    alt="Left: the nine cells of the truth; the corners with little ink and with much ink in both "
+    "pixels are brightest. Middle: the flow trained with uniform noise imitates the cells, with steep "
+    "walls; its dots fill the cells evenly. Right: with variational noise the density has rounded "
+    "hills, and the dots lie on the hills.",
 )
 
 # %% [markdown]
 # **What it means.** Both models get better at the same time: the flow, because it may be smooth, and the
-# bound, because the noise fits. For large images this step is worth several hundredths of a bit per
-# dimension. When two papers compare bits per dimension, ask which noise, and how many draws.
+# bound, because the noise fits. When two papers compare bits per dimension, ask which noise, and how many
+# draws.
 #
 # ## 18 Think
 #
@@ -1300,9 +1300,9 @@ figure(
 # :class: dropdown
 #
 # Continuous: by {eq}`flow-affine-logdet` the log-determinant contains $s$ itself and no derivative of $s$
-# or $t$, and both are continuous. Not smooth: along the creases of the networks its gradient jumps. (At a
-# crease $J$ has no lower left corner, but the determinant does not need it.) Sines, as in section 9, make
-# it smooth.
+# or $t$, and both are continuous. Not smooth: along the creases of the networks its gradient jumps. (On a
+# crease the lower left corner of $J$ does not exist, but the determinant does not need it.) Sines, as in
+# section 9, make it smooth.
 #
 # :::
 #
@@ -1312,10 +1312,10 @@ figure(
 # :::{admonition} Answer
 # :class: dropdown
 #
-# Two. Going back from $z$, the first coupling changes one half given the other: with $z_2$ kept,
+# One or two. Going back from $z$, the last layer of `forward` comes first. If it changes $x_1$, then
 # $x_1 = (z_1 - t(z_2))\,e^{-s(z_2)}$ is Gaussian given $z_2$, and over all $z_2$ a continuous mixture of
-# Gaussians, with any means and widths. So if the *last* layer of `forward` changes $x_1$, it takes one; if
-# it keeps $x_1$, two.
+# Gaussians, with any means and widths: one coupling is enough. If it keeps $x_1$, the layer before it
+# changes $x_1$, and it takes two.
 #
 # :::
 #
@@ -1352,20 +1352,20 @@ figure(
 # :class: dropdown
 #
 # Jensen's inequality is an equality only if $p_\theta(x + u)$ does not depend on $u$. A histogram's density
-# is constant on each bin. A Gaussian's is constant nowhere. The next chapter uses this: a transform made of
-# histograms, one bin for each grey level, wins on the digits.
+# is constant on each bin. A Gaussian's is constant nowhere. The next chapter puts this to use: a transform
+# made of histograms, one bin for each grey level.
 #
 # :::
 #
-# **Exercises**: [exercises/05_flow.ipynb](../exercises/05_flow.ipynb) asks you to write couplings, their
-# inverses and their log-determinants, dequantisation and bits per dimension, and has log-determinants with
-# the wrong sign to find.
+# **Exercises**: [exercises/05_flow.ipynb](../exercises/05_flow.ipynb) asks you for the density that a map
+# leaves behind, for a coupling in both directions, for bits per dimension and for what the noise costs; it
+# has you predict a bridge, and mend a flow of which half never moves.
 #
 # **Next.** All of this was in two dimensions, or nine images. [Flows for images](06_glow.ipynb) takes the
 # same formulas to pixels: which half to keep when the entries have places, how to mix channels with a
 # matrix whose determinant is cheap, and what bits per dimension do and do not say about samples.
 #
-# **References.** {cite}`rezende2015` named the method and {cite}`papamakarios2021` reviews it;
-# {cite}`dinh2015` and {cite}`dinh2017` for couplings, {cite}`durkan2019` for splines, {cite}`theis2016` and
-# {cite}`ho2019` for dequantisation, {cite}`cornish2020` for islands. The numbered equations are tested in
-# `tests/equations/test_flow.py`.
+# **References.** {cite}`rezende2015` brought flows to deep learning and {cite}`papamakarios2021` reviews
+# them; {cite}`dinh2015` and {cite}`dinh2017` for couplings, {cite}`durkan2019` for splines,
+# {cite}`theis2016` and {cite}`ho2019` for dequantisation, {cite}`cornish2020` for islands. The numbered
+# equations are tested in `tests/equations/test_flow.py`.
