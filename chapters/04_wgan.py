@@ -778,9 +778,8 @@ for _ in range(300):  # a training run: the weight wanders off, one round per st
     drift.append((1 - sigma / torch.linalg.svdvals(w)[0]).item())
 rate = (exact[1] / exact[0]).item() ** 4
 fall = (errors[-1] / errors[-21]) ** (1 / 20)  # per round, over the last twenty
-print(
-    f"error per round: measured {fall:.4f}, predicted {rate:.4f}; while the weight wanders {max(drift):.2%}"
-)
+print(f"error per round: measured {fall:.4f}, predicted {rate:.4f}", end="; ")
+print(f"error while the weight wanders: at most {max(drift):.2%}")
 assert min(errors + drift) > -1e-12  # from below
 assert abs(fall - rate) < 0.01
 assert max(drift) < 0.05
@@ -960,7 +959,8 @@ rows = torch.cat([x_held[:12], *(runs[method][0][1][:12] for method in METHODS)]
 figure(
     image_grid(rows, columns=12, row_labels=["held out", *METHODS]),
     alt="Five rows of twelve 8 by 8 images: held-out digits, then samples of the generators of the clipped, "
-    "penalised and spectrally normalised critics, and of the GAN. Most of the middle three are readable.",
+    "penalised and spectrally normalised critics, and of the GAN. Of the middle three many digits can be "
+    "read, some are blurred.",
 )
 
 
@@ -1022,7 +1022,7 @@ figure(
 )
 for method in ("clipping", "gradient penalty", "spectral norm"):
     assert np.mean(rho[method, "held out"]) > 0.75
-    assert np.mean(rho[method, "held out"]) > np.mean(rho["GAN", "held out"]) + 0.2
+    assert np.mean(rho[method, "held out"]) > np.mean(rho["GAN", "held out"]) + 0.4  # half of the gap
 
 # %% [markdown]
 # **Where to look.** For the three critics a lower estimate goes with better samples, from the first steps
@@ -1039,12 +1039,12 @@ for method in ("clipping", "gradient penalty", "spectral norm"):
         gaps.append((seen - unseen) / (seen - forged))
     listed = "  ".join(f"{gap:+.0%}" for gap in gaps)
     print(f"{method:17s} of the way from forged to training images, held-out ones lack {listed}")
-    if method == "gradient penalty":
+    if method != "clipping":
         assert min(gaps) > 0
 
 # %% [markdown]
-# The penalised critic places held-out images below its own on every seed: part of its estimate on training
-# batches is memory (and part may be other writers' hands).
+# The penalised critic and the normalised one place held-out images below their own on every seed: part of
+# an estimate on training batches is memory (and part may be other writers' hands).
 #
 # It tracks the distance, but is it the distance? Between two samples of equal size the best plan is a
 # matching (a table with equal row and column sums is a mixture of permutations, and a linear cost is least
@@ -1284,5 +1284,5 @@ for name, shape in (("sample", (1000, 1, 1, 1)), ("pixel", real.shape)):
 # penalties; {cite}`miyato2018` for spectral normalisation. The numbered equations are tested in
 # `tests/equations/test_wgan.py`.
 #
-# **Next.** Both chapters on adversaries gave up the likelihood. [Normalising flows](05_flows.ipynb) get it
+# **Next.** Both chapters on adversaries gave up the likelihood. [Normalising flows](05_flow.ipynb) get it
 # back, exactly, by never losing track of volume.
