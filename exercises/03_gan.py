@@ -64,8 +64,8 @@ check("js")
 # Write the judge's loss and the forger's, one number per sample, in nats:
 #
 # - `judge_loss`: minus the score of the judge in the minimax game at one real and one forged sample, with
-# one-sided label smoothing. A real sample is scored as if it were real with probability `a` and forged with
-# probability `1 - a`; a forged one is scored as forged. With `a` = 1 this is the plain loss.
+#   one-sided label smoothing. A real sample is scored as if it were real with probability `a` and forged with
+#   probability `1 - a`; a forged one is scored as forged. With `a` = 1 this is the plain loss.
 # - `forger_loss`: the *non-saturating* one.
 #
 # All logits have shape (B,). A judge may be sure, and wrong: the losses must be right at $\ell = \pm 10^4$.
@@ -99,10 +99,10 @@ check("losses")
 # Repair `prepare` and `train_step`. One call should be one update of the judge down `loss_d`, then, at the
 # judge's new parameters, one update of the forger down `loss_g`, both on the same noise.
 #
-# Then think about one of the bugs by itself. In the code below, the forger's update sees, for each forged
-# sample, the gradient $w(D)\, \nabla_\theta \ell(G_\theta(z))$ (apart from the mean over the batch). In the
-# repaired code, $w = -(1 - D)$. What is $w$ in the code below, if the judge's learning rate is so small
-# that $D$ is the same in both losses? Write it as a function of $D$.
+# Then think about the forger's update by itself. In the code below it follows, for each forged sample, the
+# gradient $w(D)\, \nabla_\theta \ell(G_\theta(z))$ (apart from the mean over the batch). In the repaired
+# code, $w = -(1 - D)$. What is $w$ in the code below, if the judge's learning rate is so small that $D$ is
+# the same in both losses? Write it as a function of $D$.
 
 # %% tags=["answer-train_step"]
 def prepare(grey):
@@ -173,8 +173,8 @@ with torch.no_grad():
     )
 figure(
     image_grid(drawn.view(-1, 1, 8, 8), columns=12, title="after 1000 calls of your train_step"),
-    alt="24 samples of the forger. With the repaired loop most are readable digits; with the loop as it was "
-    "given they are grey smears, hard to tell from each other.",
+    alt="24 samples of the forger. With the repaired loop many can be read as digits; with the loop as it "
+    "was given none can.",
 )
 
 # %% [markdown]
@@ -189,7 +189,7 @@ figure(
 # - `judge_loss`: the judge's loss $-V(D^\star, G)$, in nats;
 # - `js`: $\mathrm{JS}(p, q)$ in nats;
 # - `slope`: the length of the gradient of the logit, $\lVert \nabla_x \ell^\star(x) \rVert$, at a sample of
-# the forger. By this gradient the forger learns which way to move the sample.
+#   the forger. By this gradient the forger learns which way to move the sample.
 #
 # Commit yourself before you run the cells that train a judge.
 
@@ -227,7 +227,7 @@ ring_judge = nn.Sequential(
     nn.Linear(2, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 1)
 ).double()
 adam = torch.optim.Adam(ring_judge.parameters(), lr=3e-3, fused=True)
-for _ in range(1500):
+for _ in range(1200):
     nature, forged = ring_judge(ring(256, g)), ring_judge(ring(256, g, TWO))
     loss = F.softplus(-nature).mean() + F.softplus(forged).mean()
     adam.zero_grad()
@@ -235,7 +235,7 @@ for _ in range(1500):
     adam.step()
 
 # %%
-nature, forged, missed = ring(4000, g), ring(4000, g, TWO), ring(4000, g, tuple(1 - k for k in TWO))
+nature, forged, missed = ring(20000, g), ring(20000, g, TWO), ring(4000, g, tuple(1 - k for k in TWO))
 at = forged.clone().requires_grad_()
 logit = ring_judge(at)
 (slopes,) = torch.autograd.grad(logit.sum(), at)
@@ -259,7 +259,8 @@ ax.grid(False)
 figure(
     fig,
     alt="The learnt judge's belief over the plane, with real points in black and forged ones in red. It is "
-    "low in a patch around each of the two Gaussians that the forger draws, and near one at the other six.",
+    "low along a curved band that runs through the two Gaussians that the forger draws, and near one at the "
+    "other six.",
 )
 
 
@@ -268,7 +269,8 @@ figure(
 #
 # The chapter counts classes with a classifier. You have none. Write `score(real, fake)`: from real points
 # of shape (N, 2) and forged points of shape (M, 2), float64, one number that is **higher for a worse
-# forger**. It should use the two sets only: not that nature is a ring, and no random numbers.
+# forger**. $N$ and $M$ are hundreds and may differ. The score should use the two sets only: not that nature
+# is a ring, and no random numbers.
 #
 # The real points are `ring` of task 4. Ten honest forgers draw from nature itself, and four do not:
 #
@@ -384,9 +386,10 @@ with when_done("triangular"):
     t = torch.linspace(-6, 0.98, 200, dtype=torch.float64)
     u = torch.logspace(-4, 3, 4001, dtype=torch.float64)
     tried = (u * t[:, None] - (u - 1).square() / (u + 1)).max(dim=1).values
+    yours = conjugate(t)
     fig, ax = plt.subplots(figsize=(5.4, 2.9))
     ax.plot(t, tried, color="0.6", lw=5, label="largest on a grid of u")
-    ax.plot(t, conjugate(t), color=PALETTE["vermilion"], label="your formula")
+    ax.plot(t, yours, color=PALETTE["vermilion"], label="your formula")
     ax.set(xlabel="slope t", ylabel="f*(t)")
     ax.legend()
     figure(

@@ -96,15 +96,15 @@ def test_triangular_bound_is_tight_at_the_critic_and_the_least_squares_judge_pay
     at_x, at_y = p.log_prob(x) - q.log_prob(x), p.log_prob(y) - q.log_prob(y)
     divergence = (at_y.exp() - 1).square() / (at_y.exp() + 1)  # E_q f(p / q), one term per draw
 
-    def bound(shift: float) -> tuple[Tensor, Tensor]:  # of a critic that is off by a shift
-        t_x, t_y = (answers["best_critic"](r) - shift for r in (at_x, at_y))
+    def bound(shift: float, tilt: float) -> tuple[Tensor, Tensor]:  # of a critic that is off
+        t_x, t_y = (answers["best_critic"](tilt * r) - shift for r in (at_x, at_y))
         return t_x, answers["conjugate"](t_y)
 
-    real, fake = bound(0.0)
+    real, fake = bound(0.0, 1.0)
     gap = divergence - (real - fake)
     assert abs(gap.mean()) < 4.5 * gap.std() / math.sqrt(len(gap))
-    for shift in (0.3, 1.0):  # the same draws on both sides
-        r, f = bound(shift)
+    for off in ((0.3, 1.0), (1.0, 1.0), (0.0, 0.8), (0.0, 1.25)):  # the same draws on both sides
+        r, f = bound(*off)
         loss = (real - fake) - (r - f)
         assert loss.mean() > 4.5 * loss.std() / math.sqrt(len(loss))
 
@@ -218,3 +218,51 @@ def test_temperature_against_draws_from_flows() -> None:
     gain = model.log_prob(z @ weight.T) - model.log_prob(draw(42, n, dims) @ weight.T)
     error = gain.std() / math.sqrt(n)
     assert abs(gain.mean() - answers["likelihood_gain"](dims, t)) < 4.5 * error
+
+
+def test_distance_of_two_gaussians_and_its_critic_against_sorted_draws() -> None:
+    answers = answers_of("04_wgan", "gaussians")
+    n = 400_000
+    for i, pair in enumerate(((0.3, 1.7, -0.5, 0.8), (0.3, 0.8, -0.5, 1.7), (1.0, 0.6, 1.0, 1.1))):
+        m1, s1, m2, s2 = torch.tensor(pair, dtype=torch.float64)
+        x, y = m1 + s1 * draw(30 + i, n), m2 + s2 * draw(40 + i, n)
+        distance = answers["w1_gaussians"](m1[None], s1[None], m2[None], s2[None]).item()
+        found = (x.sort().values - y.sort().values).abs().mean().item()
+        error = math.hypot(s1, s2) / math.sqrt(n)  # |a + b Z| moves by no more than the draws' means do
+        assert abs(found - distance) < 5 * error
+        f_x, f_y = answers["best_critic"](x, m1, s1, m2, s2), answers["best_critic"](y, m1, s1, m2, s2)
+        error = math.hypot(f_x.std(), f_y.std()) / math.sqrt(n)
+        assert abs(f_x.mean() - f_y.mean() - distance) < 4.5 * error
+        rise, run = (f_x - f_y).abs(), (x - y).abs()
+        assert bool((rise <= run * (1 + 1e-9) + 1e-12).all())
+
+
+def test_prediction_of_the_slide_against_sorted_draws() -> None:
+    prediction = answers_of("04_wgan", "slide")["slide"]
+    g = torch.Generator().manual_seed(11)
+    n = 200_000
+    nature = 6.0 * (torch.rand(n, generator=g).double() < 0.25) + 0.05 * draw(12, n)
+    nature, lump = nature.sort().values, (0.05 * draw(13, n)).sort().values
+
+    def w1(place: float) -> float:
+        return (nature - place - lump).abs().mean().item()
+
+    assert abs(w1(3.0) - prediction["w1_at_3"]) < 0.05  # the lumps are 0.05 wide
+    assert abs((w1(3.1) - w1(2.9)) / 0.2 - prediction["w1_slope_at_3"]) < 0.01
+    places = [i / 50 - 1 for i in range(400)]
+    assert abs(min(places, key=w1) - prediction["best_place"]) < 0.05
+    assert prediction["js_at_3"] == round(math.log(2), 3)  # nothing overlaps: 3 is sixty widths away
+    assert prediction["js_slope_at_3"] == 0.0
+
+
+def test_what_the_wrong_stretch_leaves_of_a_layer() -> None:
+    answers = answers_of("04_wgan", "critic_step")
+    weight = draw(14, 6, 4)
+    sigma = torch.linalg.svdvals(weight)[0]
+    u = draw(15, 6)
+    for _ in range(500):  # as it was given: u is never shortened
+        v = torch.nn.functional.normalize(weight.T @ u, dim=0)
+        u = weight @ v
+    left = torch.linalg.svdvals(weight / (u @ weight @ v))[0]
+    assert torch.allclose(left, answers["left_over"](sigma))
+    assert abs(sigma - 1) > 0.5  # or it would not matter
