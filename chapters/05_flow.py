@@ -130,8 +130,8 @@ def draw_slabs(forward, title, reach=4.0):  # forward: x (N,) -> z (N,), log dz/
         at_f.fill_between(x[inside], -3, z[inside], color=color, alpha=0.15, lw=0)
     at_f.plot(x, z, color=PALETTE["black"])
     at_f.set(title=title, ylim=(-3, 3), xlim=(-reach, reach))
-    at_z.set(ylabel="latent z = f(x)", xlabel="$p_Z(z)$", xlim=(0.42, 0))
-    at_x.set(xlabel="data x", ylabel="p(x)", ylim=(0, 0.8))
+    at_z.set(ylabel="latent z = f(x)", xlabel="$p_Z(z)$", xlim=(0.42, 0), xticks=(0.4, 0.2))
+    at_x.set(xlabel="data x", ylabel="p(x)", ylim=(0, 0.8), yticks=(0, 0.3, 0.6))
     at_z.tick_params(labelbottom=True)
     at_x.tick_params(labelleft=True)
     empty.set_axis_off()
@@ -207,7 +207,9 @@ def skew_alt(skew):
 
 def tail_alt(tail):
     shape = (
-        "a sharp peak and long tails; the curve is flat far out" if tail < 1 else "a broad top, short tails"
+        "a low density with long tails; the curve is flat"
+        if tail < 1
+        else "a narrow density with short tails"
     )
     return f"Ten slabs for tail parameter {tail:.1f}: {'the Gaussian itself' if tail == 1 else shape}."
 
