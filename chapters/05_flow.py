@@ -1155,8 +1155,8 @@ figure(
 )
 
 # %% [markdown]
-# **Where to look.** The upper curve stops at the entropy of the truth. The lower one goes through it as if
-# it were not there, down to negative "bits". Both are the same code but for one argument.
+# **Where to look.** The upper curve stays above the entropy of the truth. The lower one goes through it as
+# if it were not there, down to negative "bits". Both are the same code but for one argument.
 #
 # ## 16 Run: a bound that can be checked
 #
