@@ -102,7 +102,18 @@ def secret_lines(slug: str) -> set[str]:
         source = (SOLUTIONS / "checks" / slug / name).read_text()
         # The answer's first line and its imports are given to everybody.
         lines |= {li.strip() for li in source.split("\n") if not li.startswith(("from ", "import ", "def "))}
+    lines -= {line for source in cells for line in given_lines(source)}
     return {line for line in lines if len(line) >= 16 and not INPUTS.fullmatch(line)}
+
+
+def given_lines(source: str) -> set[str]:
+    """Lines of the code that a task starts from, as in the hunt for a bug: after STUB, as comments."""
+    lines: set[str] = set()
+    after = False
+    for line in (raw.strip() for raw in source.split("\n")):
+        after = (after or line == generate.STUB) and line != generate.END
+        lines |= {line.removeprefix("#").strip()} if after else set()
+    return lines
 
 
 @pytest.mark.parametrize("slug", SLUGS)
@@ -126,6 +137,11 @@ def test_no_line_of_a_solution_or_hidden_check_is_shipped(slug: str) -> None:
 def test_leak_test_can_fail() -> None:
     assert "return per_latent.sum(dim=1)" in secret_lines("02_vae")
     assert any("18 * m**2 * s**2" in line for line in secret_lines("02_vae"))
+    assert (
+        "optimiser_d.zero_grad()  # the forger's loss of the last call has left gradients in the judge"
+        in (secret_lines("03_gan"))
+    )
+    assert "loss_d.backward(retain_graph=True)" not in secret_lines("03_gan")  # given
 
 
 def test_stub_names_the_function_and_keeps_the_rest() -> None:
