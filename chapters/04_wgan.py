@@ -444,7 +444,8 @@ def values(critic, x):
 
 def measure(critic):  # estimate, steepest slope, and the share of W1 that the quotient reaches
     critic.eval()
-    gain = (values(critic, p_draws[:, None]).mean() - values(critic, q_draws[:, None]).mean()).item()
+    real, fake = p_draws[::6, None], q_draws[::6, None]  # every sixth of the sorted draws will do
+    gain = (values(critic, real).mean() - values(critic, fake).mean()).item()
     steepest = (values(critic, GRID[:, None]).diff().abs().max() / STEP).item()
     critic.train()
     return gain, steepest, gain / steepest / W1
