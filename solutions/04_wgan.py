@@ -428,8 +428,8 @@ def certified(critic, real, fake):
     gain = f_real.mean() - f_fake.mean()
     rise = (f_real[:, None] - f_fake).abs()  # (N, M): weak duality couples real points with forged ones only
     distance = torch.cdist(real, fake)
-    apart = distance > 0
-    steepest = (rise[apart] / distance[apart]).max()
+    different = distance > 0
+    steepest = (rise[different] / distance[different]).max()
     return gain.abs() / steepest if steepest > 0 else 0.0
     # END SOLUTION
 

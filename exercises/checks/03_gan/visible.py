@@ -520,6 +520,11 @@ def clear(data: Plain, name: str, honest: str = "honest", prefix: str = "") -> t
     return number(data, prefix + name), min(found), max(found)
 
 
+def stands(got: float, low: float, high: float) -> bool:
+    """Whether a score stands clear of the honest ones, which lie between low and high."""
+    return got > high and got - high > high - low
+
+
 def nearest(a: Tensor, b: Tensor) -> Tensor:
     """The mean distance of the points of a to their nearest in b."""
     return torch.cdist(a, b).min(1).values.mean()
@@ -552,7 +557,7 @@ def recognised(data: Plain, seed: int) -> str:
 
 def told(name: str, otherwise: str, data: Plain, seed: int) -> str | None:
     got, low, high = clear(data, name)
-    if got > high and got - high > high - low:
+    if stands(got, low, high):
         return None
     figures = f"It scores {got:.3g}, the honest draws {low:.3g} to {high:.3g}."
     every = [clear(data, each) for each in FORGERS]

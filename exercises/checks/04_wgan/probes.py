@@ -34,14 +34,19 @@ def on_the_line(seed: int, n: int, m: int) -> tuple[Tensor, Tensor]:
     return x, y - y.mean() + x.mean() + 0.3
 
 
+def coarse(seed: int) -> tuple[Tensor, Tensor]:
+    """Samples (9,) and (5,) of whole numbers."""
+    x, y = on_the_line(seed + 4, 9, 5)
+    return x.round(), y.round()
+
+
 def run_w1(w1, *, seed: int) -> Plain:
     equal, other = on_the_line(seed, 7, 7), on_the_line(seed + 2, 6, 4)
-    coarse = [t.round() for t in on_the_line(seed + 4, 9, 5)]
     return {
         "equal": call(w1, *(t.clone() for t in equal)),
         "other": call(w1, *(t.clone() for t in other)),
         "multiple": call(w1, equal[0].clone(), equal[1].repeat(2)),
-        "coarse": call(w1, *coarse),
+        "coarse": call(w1, *coarse(seed)),
         "alone": call(w1, equal[0].clone(), equal[1][:1].clone()),
     }
 

@@ -2,7 +2,7 @@
 
 from coursekit.exercises.task import Variant, Wrong
 
-# --- js ----------------------------------------------------------------------------------------------
+# js
 
 
 def js(result: str) -> str:
@@ -100,7 +100,7 @@ def js(log_p_x, log_q_x, log_p_y, log_q_y):
     ),
 )
 
-# --- losses ------------------------------------------------------------------------------------------
+# losses
 
 
 def losses(judge: str, forger: str = "F.softplus(-fake_logit)") -> str:
@@ -235,7 +235,7 @@ LOSSES_RIGHT = (
     ),
 )
 
-# --- train_step --------------------------------------------------------------------------------------
+# train_step
 
 RANGE, FORGER, JUDGE_MOVES, WEIGHT = (
     "the images are in the range of the tanh",
@@ -399,7 +399,7 @@ TRAIN_STEP_RIGHT = (
         train_step(
             """
     optimiser_d.zero_grad(set_to_none=True)
-    with torch.no_grad():
+    with torch.set_grad_enabled(False):
         fake = forger(noise)
     (F.softplus(-judge(real)) + F.softplus(judge(fake))).mean().backward()
     optimiser_d.step()
@@ -421,7 +421,7 @@ TRAIN_STEP_RIGHT = (
     ),
 )
 
-# --- left_out ----------------------------------------------------------------------------------------
+# left_out
 
 
 def left_out(**changes: str) -> str:
@@ -482,7 +482,7 @@ left_out = {
     ),
 )
 
-# --- score -------------------------------------------------------------------------------------------
+# score
 
 
 def score(*lines: str) -> str:
@@ -595,7 +595,7 @@ SCORE_RIGHT = (
     ),
 )
 
-# --- triangular --------------------------------------------------------------------------------------
+# triangular
 
 
 def triangular(

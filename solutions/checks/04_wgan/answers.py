@@ -2,7 +2,7 @@
 
 from coursekit.exercises.task import Variant, Wrong
 
-# --- w1 ----------------------------------------------------------------------------------------------
+# w1
 
 EQUAL, OTHER = "as many points on both sides", "six points against four"
 
@@ -124,7 +124,7 @@ W1_RIGHT = (
     ),
 )
 
-# --- penalty -----------------------------------------------------------------------------------------
+# penalty
 
 LINE, SLOPE, REACHES = (
     "one point on each line from real to forged",
@@ -270,7 +270,7 @@ def penalty(critic, real, fake, generator):
     ),
 )
 
-# --- critic_step -------------------------------------------------------------------------------------
+# critic_step
 
 BOX, CLIMBS, STRETCH, LEFT = (
     "the critic is in the box after the step",
@@ -470,7 +470,7 @@ CRITIC_STEP_RIGHT = (
     ),
 )
 
-# --- slide -------------------------------------------------------------------------------------------
+# slide
 
 
 def slide(**changes: str) -> str:
@@ -532,7 +532,7 @@ slide = {
     ),
 )
 
-# --- certified ---------------------------------------------------------------------------------------
+# certified
 
 NEVER, TIGHT, SCALE, PROVES = (
     "never above W1, whatever the critic",
@@ -612,12 +612,10 @@ CERTIFIED_WRONG = (
         "W1 itself",
         """
 def certified(critic, real, fake):
-    from scipy.optimize import linear_sum_assignment
-    size = math.lcm(len(real), len(fake))
-    x, y = (t.repeat_interleave(size // len(t), 0) for t in (real, fake))
-    cost = torch.cdist(x, y)
-    rows, columns = linear_sum_assignment(cost.numpy())
-    return cost[rows, columns].mean()
+    import scipy.optimize as so
+    n = math.lcm(len(real), len(fake))
+    cost = torch.cdist(*(t.repeat_interleave(n // len(t), 0) for t in (real, fake)))
+    return cost[so.linear_sum_assignment(cost.numpy())].mean()
 """,
         "whatever the critic is",
         fails=(PROVES,),
@@ -652,7 +650,7 @@ CERTIFIED_RIGHT = (
     ),
 )
 
-# --- gaussians ---------------------------------------------------------------------------------------
+# gaussians
 
 WIDTHS, MEANS, BOTH, CRITIC = "equal widths", "equal means", "both differ", "the best critic"
 CLOSED = (

@@ -6,27 +6,26 @@ from coursekit.exercises.judge import close, number, tensor, tensors
 from coursekit.exercises.probe import Plain
 from coursekit.exercises.task import Criterion
 
-from .probes import LIMIT, NARROWER, critic_batches, critics, draw, layer, on_the_line, two_gaussians
-from .visible import critic_cost, critic_of_two, exact, loaded, looked_at, mended, steps, transport
+from .probes import LIMIT, NARROWER, coarse, critic_batches, critics, draw, layer, on_the_line, two_gaussians
+from .visible import critic_cost, critic_of_two, exact, loaded, looked_at, narrow_path, transport
 
 
 def odd_samples(data: Plain, seed: int) -> str | None:
-    x, y = on_the_line(seed, 7, 7)
-    coarse = [t.round() for t in on_the_line(seed + 4, 9, 5)]
-    if not close(number(data, "coarse"), exact(*coarse)):
+    pair = on_the_line(seed, 7, 7)
+    if not close(number(data, "coarse"), exact(*coarse(seed))):
         return "Wrong for samples with equal points in them."
-    if not close(number(data, "multiple"), exact(x, y)):
+    if not close(number(data, "multiple"), exact(*pair)):
         return "Every point of y twice is the same distribution."
-    if close(number(data, "alone"), float((x - y[0]).abs().mean())):
+    if close(number(data, "alone"), float((pair[0] - pair[1][0]).abs().mean())):
         return None
     return "A single point takes all of the earth: W1 is the mean distance to it."
 
 
 def repeatable_and_flat(data: Plain, seed: int) -> str | None:
-    first, again, other = (looked_at(data, seed, key)[1] for key in ("images", "again", "other"))
-    if not close(first, again):
+    once, twice, other = (looked_at(data, seed, key)[1] for key in ("images", "again", "other"))
+    if not close(once, twice):
         return "The same generator seed gives other points. Pass `generator=generator` where you draw."
-    if close(first, other):
+    if close(once, other):
         return "Every generator seed gives the same points."
     slope = draw(seed + 4, 4).norm()
     if close(tensor(data, "linear", (6,)), (slope - 1).square().expand(6)):
@@ -35,10 +34,9 @@ def repeatable_and_flat(data: Plain, seed: int) -> str | None:
 
 
 def returned_estimate(data: Plain, seed: int) -> str | None:
-    mended(data, seed)
-    path = steps(data, seed, "narrow")
-    estimates = tensors(data, "narrow", [path[0].shape] * 3 + [()] * 2)[3:]
-    for at, got, (real, fake) in zip(path, estimates, critic_batches(seed), strict=False):
+    walked = narrow_path(data, seed)
+    estimates = tensors(data, "narrow", [walked[0].shape] * 3 + [()] * 2)[3:]
+    for at, got, (real, fake) in zip(walked, estimates, critic_batches(seed), strict=False):
         if not close(got, -critic_cost(loaded(seed, at), real, fake), rtol=1e-5):
             return (
                 "critic_step should return mean f(real) - mean f(fake), as the critic was before the update."

@@ -305,9 +305,13 @@ def number_of(data: Plain, key: str) -> float:
     return float(sigma)
 
 
-def in_the_box(data: Plain, seed: int) -> str | None:
+def narrow_path(data: Plain, seed: int) -> list[Tensor]:
     mended(data, seed)
-    path = steps(data, seed, "narrow")
+    return steps(data, seed, "narrow")
+
+
+def in_the_box(data: Plain, seed: int) -> str | None:
+    path = narrow_path(data, seed)
     if close(path[0], path[1]):
         return "The critic does not move at all."
     far = float(torch.stack(path[1:]).abs().max())
