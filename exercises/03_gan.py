@@ -35,6 +35,25 @@ use_style()
 torch.set_num_threads(1)
 exercise("03_gan")
 
+# %% [markdown]
+# What the cells below need, tasks or not. `ring` draws from eight Gaussians on a ring, for tasks 4 and 5.
+
+# %%
+from itertools import pairwise
+
+from matplotlib import pyplot as plt
+from torch import nn
+
+
+def around(angle, g):  # points (n, 2) scattered about a ring of radius 2
+    centres = 2 * torch.stack([angle.cos(), angle.sin()], 1)
+    return centres + 0.1 * torch.randn(len(angle), 2, dtype=torch.float64, generator=g)
+
+
+def ring(n, g, shares=(1,) * 8):  # n points (n, 2) of eight Gaussians with these relative frequencies
+    which = torch.multinomial(torch.tensor(shares, dtype=torch.float64), n, replacement=True, generator=g)
+    return around(which.double() * (math.pi / 4), g)
+
 
 # %% [markdown]
 # ## 1. The Jensen-Shannon divergence from samples (4 points)
@@ -136,11 +155,7 @@ check("train_step")
 # What your loop makes of the digits. Run this cell before you repair anything, too.
 
 # %%
-from itertools import pairwise
-
-from matplotlib import pyplot as plt
 from sklearn.datasets import load_digits
-from torch import nn
 
 grey = torch.from_numpy(load_digits().data)[:1000].long()  # (1000, 64)
 torch.manual_seed(0)
@@ -205,21 +220,10 @@ left_out = {
 # %%
 check("left_out")
 
-
 # %% [markdown]
 # Now a judge is trained against this forger, who stays as he is.
 
 # %%
-def around(angle, g):  # points (n, 2) scattered about a ring of radius 2
-    centres = 2 * torch.stack([angle.cos(), angle.sin()], 1)
-    return centres + 0.1 * torch.randn(len(angle), 2, dtype=torch.float64, generator=g)
-
-
-def ring(n, g, shares=(1,) * 8):  # n points (n, 2) of eight Gaussians with these relative frequencies
-    which = torch.multinomial(torch.tensor(shares, dtype=torch.float64), n, replacement=True, generator=g)
-    return around(which.double() * (math.pi / 4), g)
-
-
 g = torch.Generator().manual_seed(0)
 TWO = (1, 0, 0, 1, 0, 0, 0, 0)
 torch.manual_seed(0)
@@ -272,7 +276,7 @@ figure(
 # forger**. $N$ and $M$ are hundreds and may differ. The score should use the two sets only: not that nature
 # is a ring, and no random numbers.
 #
-# The real points are `ring` of task 4. Ten honest forgers draw from nature itself, and four do not:
+# The real points come from `ring`. Ten honest forgers draw from nature itself, and four do not:
 #
 # - *leaves out*: every second Gaussian is missing;
 # - *repeats*: five different points of each Gaussian, over and over;

@@ -34,6 +34,10 @@ use_style()
 torch.set_num_threads(1)
 exercise("04_wgan")
 
+# %%
+from matplotlib import pyplot as plt
+from torch import nn
+
 # %% [markdown]
 # ## 1. The distance on a line (5 points)
 #
@@ -66,8 +70,6 @@ check("w1")
 # Two samples of the *same* Gaussian. What does the exact distance between them say?
 
 # %%
-from matplotlib import pyplot as plt
-
 with when_done("w1"):
     g = torch.Generator().manual_seed(0)
     sizes = [10, 30, 100, 300, 1000, 3000, 10000]
@@ -246,8 +248,6 @@ check("critic_step")
 # this cell with the given code, too.
 
 # %%
-from torch import nn
-
 torch.manual_seed(0)
 c = 0.1
 critic = nn.Sequential(
