@@ -159,9 +159,9 @@ def wgan_step(
         _descend(players.optimiser_d, loss)
         if clip:
             clip_weights(players.discriminator, clip)
-    scalars = {"wasserstein": torch.stack(estimates).mean()}
+    scalars = {"wasserstein": _mean(estimates)}
     if penalty:
-        scalars["penalty"] = torch.stack(penalties).mean()
+        scalars["penalty"] = _mean(penalties)
     last = labels[-1][0] if labels[-1] else None
     scalars["g_loss"] = generator_update(
         players, len(parts[-1]), last, g_loss=wgan_generator_loss, like=real, rng=rng
@@ -312,6 +312,10 @@ def _fakes(
 def _noise(generator: nn.Module, n: int, like: Tensor, rng: torch.Generator | None) -> Tensor:
     latents: int = generator.latents  # type: ignore[assignment]
     return torch.randn(n, latents, generator=rng, dtype=like.dtype, device=like.device)
+
+
+def _mean(values: list[Tensor]) -> Tensor:
+    return values[0] if len(values) == 1 else torch.stack(values).mean()
 
 
 def _with_labels(critic: nn.Module, labels: tuple[Tensor, ...]) -> Callable[[Tensor], Tensor]:
