@@ -172,6 +172,8 @@ def checkerboard_mask(height: int, width: int, swap: bool = False) -> Tensor:
         bool (1, height, width), True where a pixel is kept.
 
     Source: Dinh et al. 2017, section 3.4.
+    Equation: glow-checkerboard
+    Test: tests/equations/test_glow.py::test_checkerboard_keeps_all_neighbours_of_a_changed_pixel
     """
     parity = (torch.arange(height)[:, None] + torch.arange(width)) % 2  # (H, W)
     return (parity == int(swap))[None]
@@ -252,6 +254,8 @@ class MaskedCoupling(Flow):
         conditioner: from (B, C, H, W) to (B, transform.params, C, H, W).
 
     Source: Dinh et al. 2017, section 3.4.
+    Equation: glow-masked
+    Test: tests/equations/test_glow.py::test_masked_coupling_is_the_equation_entry_by_entry
     """
 
     mask: Tensor

@@ -26,6 +26,8 @@ class ActNorm(Flow):
         channels: C, length of axis 1.
 
     Source: Kingma & Dhariwal 2018, section 3.1.
+    Equation: glow-actnorm, glow-actnorm-start
+    Test: tests/equations/test_glow.py::test_actnorm_is_an_affine_map_per_channel
     """
 
     started: Tensor
@@ -78,6 +80,8 @@ class InvertibleConv(Flow):
         channels: C, length of axis 1.
 
     Source: Kingma & Dhariwal 2018, section 3.2.
+    Equation: glow-conv, glow-lu, glow-lu-logdet
+    Test: tests/equations/test_glow.py::test_weight_is_the_product_of_its_factors
     """
 
     permutation: Tensor

@@ -29,6 +29,8 @@ def squeeze(x: Tensor) -> Tensor:
         ValueError: H or W is odd.
 
     Source: Dinh et al. 2017, section 3.6.
+    Equation: glow-squeeze
+    Test: tests/equations/test_glow.py::test_squeeze_puts_every_pixel_where_the_equation_says
     """
     if x.ndim != 4 or x.shape[2] % 2 or x.shape[3] % 2:
         raise ValueError(f"x must have shape (B, C, H, W) with even H and W, got {tuple(x.shape)}")
@@ -69,6 +71,8 @@ class MultiScale(Flow):
         levels: the flows f; each keeps the number of entries, and may squeeze.
 
     Source: Dinh et al. 2017, section 3.6.
+    Equation: glow-multiscale, glow-multiscale-logprob
+    Test: tests/equations/test_glow.py::test_first_half_of_the_channels_leaves_after_each_level
     """
 
     def __init__(self, shape: tuple[int, int, int], levels: Sequence[Flow]) -> None:
