@@ -183,8 +183,8 @@ for fresh in (0.0, 0.5, 1.0):  # share of the largest noise that a step may add
 # but the factorisation of $q$ from $T$ downwards, and that is how the family is built. Each KL is between
 # two Gaussians of equal variance, so it is their squared distance over $2 \tilde\sigma^2$. By
 # {eq}`guide-family` the means differ by $x_0 - \hat x_0$ times $\sqrt{\bar\alpha_s} - a\,\sqrt{\bar\alpha_t}$
-# with $a = \sqrt{1 - \bar\alpha_s - \tilde\sigma^2} / \sqrt{1 - \bar\alpha_t}$, and $x_0 - \hat x_0 = -\sqrt{(1 - \bar\alpha_t)/\bar\alpha_t}\; (\varepsilon - \hat\varepsilon)$ at a
-# given $x_t$. Together
+# with $a = \sqrt{1 - \bar\alpha_s - \tilde\sigma^2} / \sqrt{1 - \bar\alpha_t}$, and at a given $x_t$
+# $x_0 - \hat x_0 = -\sqrt{(1 - \bar\alpha_t)/\bar\alpha_t}\; (\varepsilon - \hat\varepsilon)$. Together
 #
 # $$ \mathrm{KL}\big(q_{\tilde\sigma}(x_s \mid x_t, x_0) \,\|\, p_\theta(x_s \mid x_t)\big) = \frac{1}{2
 # \tilde\sigma^2} \left( \sqrt{\bar\alpha_s}\, \sqrt{\frac{1 - \bar\alpha_t}{\bar\alpha_t}} - \sqrt{1 -
@@ -953,7 +953,7 @@ best_scale = min(rows, key=lambda w: rows[w][2])
 print(f"the Fréchet distance is lowest at scale {best_scale:g}")
 assert rows[0][0] < 0.2 < 0.9 < rows[1][0]  # chance is 0.1; 0.9 leaves six standard errors of a share of 500
 assert best_scale in (1.5, 2)
-assert rows[8][3] < rows[2][3] - 0.15  # half of the gap, over three seeds of the training
+assert rows[8][3] < rows[2][3] - 0.18  # half of the gap, over three seeds of the training
 assert rows[8][2] > 2 * rows[2][2]
 
 # %% [markdown]
@@ -1052,7 +1052,7 @@ for n in (5, 10, 20):
     left_over = (1 - schedule.alpha_bar[int(almost.t)]).sqrt()
     print(f"{n:3d} steps: noise left {left_over:.3f} = {8 * left_over:.1f} grey levels; ", end="")
     print(f"Fréchet distance {distance(almost.x_t):.1f} instead of {distance(end.x_t):.1f}")
-    assert n > 10 or distance(almost.x_t) > distance(end.x_t) + 2
+    assert n > 5 or distance(almost.x_t) > distance(end.x_t) + 4  # half of the gap
 
 # %% [markdown]
 # ## 15 Think
