@@ -37,6 +37,8 @@ def classifier_guided(
         (x_t, t) -> x0_hat.
 
     Source: Dhariwal & Nichol 2021, section 4.
+    Equation: guide-bayes, guide-classifier
+    Test: tests/equations/test_guidance.py::test_a_classifier_changes_the_noise_by_its_gradient_and_the_root
     """
 
     def guided(x_t: Tensor, t: Tensor) -> Tensor:
@@ -71,6 +73,8 @@ def classifier_free(conditional: Denoiser, unconditional: Denoiser, scale: float
         (x_t, t) -> x0_hat.
 
     Source: Ho & Salimans 2022.
+    Equation: guide-cfg, guide-power, guide-price
+    Test: tests/equations/test_guidance.py::test_the_guided_score_is_that_of_the_sharpened_product
     """
     if scale == 0:
         return unconditional

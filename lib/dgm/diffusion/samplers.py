@@ -108,6 +108,8 @@ def ddim(
         ValueError: on times that do not fit, or an eta outside [0, 1].
 
     Source: Song, Meng & Ermon 2021, section 4.1.
+    Equation: guide-family, guide-ddim, guide-eta, guide-deterministic
+    Test: tests/equations/test_guidance.py::test_a_step_puts_data_old_noise_and_fresh_noise_together
     """
     if not 0 <= eta <= 1:
         raise ValueError(f"eta must lie in [0, 1], got {eta}; 0 is deterministic, 1 is DDPM")
@@ -201,6 +203,8 @@ def ddim_invert(
         ValueError: on times that do not fit, or fewer than one iteration.
 
     Source: Song, Meng & Ermon 2021, section 4.3; iterated: Pan et al. 2023.
+    Equation: guide-inversion
+    Test: tests/equations/test_guidance.py::test_inversion_solves_each_steps_equation
     """
     if iterations < 1:
         raise ValueError(f"iterations must be at least 1, got {iterations}")
