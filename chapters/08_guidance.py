@@ -1116,8 +1116,8 @@ for n in (5, 10, 20):
 #
 # :::
 #
-# 3. Two DDIM paths cannot cross. In the right picture at the top some seem to. Why is that no
-#    contradiction?
+# 3. Two DDIM paths cannot cross. Draw a few hundred into the right picture at the top, and lines will cross
+#    all over the page. Why is that no contradiction?
 #
 # :::{admonition} Answer
 # :class: dropdown
