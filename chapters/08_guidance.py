@@ -497,6 +497,13 @@ for s, t in pairwise(fine.times(20).flip(0)):
     x = inversion_step(plain, x, s, t, fine)
 *_, last = ddim_invert(plain, sample(ddim, theirs_2, x_T, fine, 20, progress=False), fine, 20)
 torch.testing.assert_close(x, last.x_t)
+
+# %%
+x, g = x_T.float(), rng(6)  # with fresh noise, from the same generator
+for t, s in pairwise(fine.times(20)):
+    x = ddim_step(plain, x, t, s, fine, 0.7, g)
+theirs = sample(ddim, plain, x_T.float(), fine, 20, progress=False, eta=0.7, generator=rng(6))
+torch.testing.assert_close(x, theirs, rtol=1e-3, atol=1e-4)  # twenty steps of float32 rounding
 show(ddim)
 
 # %% [markdown]
