@@ -537,6 +537,14 @@ def test_exact_draws_have_the_mixtures_moments():
     assert MIXTURE.sample(2, rng())[0].dtype == torch.float32
 
 
+def test_exact_draws_have_their_covariance_in_three_dimensions():
+    """In two, the matrix of eigenvectors may be its own transpose."""
+    root = randn(3, 3, seed=4)
+    data = ExactMixture.gaussian(torch.zeros(3, dtype=F64), root @ root.T)
+    x0 = data.sample(40_000, rng(), dtype=F64)[0]
+    assert z_score(x0[:, :, None] * x0[:, None], root @ root.T).abs().max() < 4
+
+
 def test_points_are_a_mixture_and_their_denoiser_finds_them():
     points = randn(6, 2)
     data = ExactMixture.isotropic(points, torch.zeros(6))
@@ -1045,6 +1053,20 @@ def test_ddim_keeps_the_marginals_at_every_eta(eta):
             assert float(step.x_t.var()) == pytest.approx(var, rel=4 * math.sqrt(2 / 4000) + 0.01)
 
 
+def test_a_ddim_step_in_the_papers_letters():
+    """Song et al. 2021: the deviation of the noise is eta times the posterior's."""
+    x_T, eta, t, s = randn(5, 2), 0.3, 20, 11
+    _, step, *_ = ddim(
+        MIXTURE.denoiser(SHORT), x_T, SHORT, torch.tensor([t, s, 0]), eta=eta, generator=rng(3)
+    )
+    bar_t, bar_s = (float(SHORT.alpha_bar[i]) for i in (t, s))
+    deviation = eta * math.sqrt((1 - bar_s) / (1 - bar_t)) * math.sqrt(1 - bar_t / bar_s)
+    x0_hat = MIXTURE.denoiser(SHORT)(x_T, full(t, 5))
+    eps_hat = (x_T - math.sqrt(bar_t) * x0_hat) / math.sqrt(1 - bar_t)
+    towards = math.sqrt(1 - bar_s - deviation**2) * eps_hat
+    close(step.x_t, math.sqrt(bar_s) * x0_hat + towards + deviation * randn(5, 2, seed=3), rtol=1e-7)
+
+
 def gaussian_path(x_T: Tensor, schedule, start: float) -> Tensor:
     """Where the probability flow of N(.4, .7^2) takes x_T: it keeps a point's number of deviations."""
     alpha, sigma = (f(torch.tensor([start], dtype=F64)).item() for f in (schedule.alpha, schedule.sigma))
@@ -1343,6 +1365,17 @@ def test_mlp_network_is_silent_at_first_and_learns_with_every_weight():
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
         assert float(parameter.grad.abs().sum()) > 0, name
+
+
+def test_mlp_blocks_add_to_what_they_are_given():
+    with seeded(0):
+        network = MLPNetwork((2,), 16, 2).double()
+    h, condition = randn(3, 16), randn(3, 16, seed=1)
+    for block in network.blocks:
+        moved = block(h, condition) - h
+        nn.init.zeros_(block.linear_out.weight)
+        close(block(h, condition), h + block.linear_out.bias)
+        assert float(moved.detach().abs().sum()) > 0
 
 
 def test_mlp_network_hears_time_and_label():
