@@ -48,7 +48,10 @@ class Recipe:
 
 RECIPES = {
     "causal neighbours": Recipe(
-        lambda: CausalNeighbours(LEVELS, SHAPE, radius=2, width=96, blocks=2, dropout=0.4, classes=2)
+        lambda: CausalNeighbours(LEVELS, SHAPE, radius=2, width=96, blocks=2, dropout=0.3, classes=2),
+        warped=0.75,
+        rate=1e-2,
+        weight_decay=0.1,
     ),
     "PixelCNN": Recipe(
         lambda: PixelCNN(LEVELS, SHAPE, width=48, layers=4, dropout=0.1, classes=2), steps=1500

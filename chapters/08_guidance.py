@@ -1184,10 +1184,6 @@ for n in (5, 10, 20):
 #
 # :::
 #
-# **Exercises**: [exercises/08_guidance.ipynb](../exercises/08_guidance.ipynb) asks you for the step of
-# DDIM, its inverse, both kinds of guidance and two derivations, checks them on the spot, and gives you a
-# guided sampler with a bug of section 14 to mend.
-#
 # **Next.** DDIM turned out to solve a differential equation, and DDPM to add noise to it. Both are cases of
 # one theory, of scores and stochastic differential equations, in which the likelihood comes back as well.
 # And the steering of this chapter asked for one of ten labels. Ask for a sentence instead, and you have the

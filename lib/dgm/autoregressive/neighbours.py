@@ -24,7 +24,8 @@ class CausalNeighbours(Autoregressive):
         radius: r of the window.
         width: of the network.
         blocks: number of residual blocks.
-        dropout: in the blocks and on the first layer's output.
+        dropout: of hidden channels, for all pixels of an image alike: in the blocks, and a third of it on the
+            first layer's output. One draw per channel costs a sixtieth of one per pixel and regularises more.
         classes: number of labels; 0 for none.
     Raises:
         ValueError: another shape, or a radius below 1.
@@ -54,13 +55,13 @@ class CausalNeighbours(Autoregressive):
         self.position = nn.Parameter(torch.zeros(shape[1] * shape[2], width))
         self.label = nn.Embedding(classes, width) if classes else None
         nn.init.normal_(self.window.weight, std=neighbours**-0.5 / 2)
-        self.dropout = nn.Dropout(dropout)
+        self.first_dropout = _ChannelDropout(dropout / 3)
         self.blocks = nn.ModuleList(
             nn.Sequential(
                 nn.LayerNorm(width),
                 nn.Linear(width, width),
                 nn.SiLU(),
-                nn.Dropout(dropout),
+                _ChannelDropout(dropout),
                 nn.Linear(width, width),
             )
             for _ in range(blocks)
@@ -94,8 +95,19 @@ class CausalNeighbours(Autoregressive):
         h = h + self.numbers(torch.cat([grey, self.sums_before(x)], -1)) + self.position
         if self.label is not None:
             h = h + self.label(y)[:, None]
-        h = self.dropout(h)
+        h = self.first_dropout(h)
         for block in self.blocks:
             h = h + block(h)
         out: Tensor = self.out(h)  # (B, H W, L)
         return out.reshape(*x.shape, self.levels)
+
+
+class _ChannelDropout(nn.Module):
+    """Drop channels of (B, N, C) for all N positions of an example alike."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, h: Tensor) -> Tensor:
+        return h * F.dropout(h.new_ones(len(h), 1, h.shape[2]), self.p, self.training)
