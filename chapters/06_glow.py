@@ -589,7 +589,7 @@ def glow(steps=6, width=32):
 
 
 # %%
-STEPS = budget(cpu=400, full=4000)
+STEPS = budget(cpu=340, full=4000)
 RUNS = {
     "RealNVP": (realnvp, pool, {}),
     "Glow": (glow, pool, {}),
