@@ -55,6 +55,8 @@ from dgm.diffusion import (
     variational_bound,
     variational_weight,
 )
+
+# %%
 from dgm.metrics import digits_features, frechet_distance
 from dgm.nn import EMA, UNet, seeded
 from dgm.tensor import bits_per_dim
@@ -179,6 +181,7 @@ def draw_time(t):
     return fig
 
 
+# %%
 frames(
     draw_time,
     [1, 20, 40, 60, 80, 100, 120, 140, 160, 180, 200],
@@ -488,6 +491,7 @@ centres = truth.means.float()  # (5, 2)
 points = truth.sample(20_000, torch.Generator().manual_seed(1))[0]
 
 
+# %%
 def train_points(steps, *, told_time=True, seed=0):
     with seeded(seed):
         net = MLPNetwork((2,), width=64, blocks=2)
@@ -536,6 +540,7 @@ def excess(denoiser, n=4000):
     return torch.stack(own), torch.stack(beyond)
 
 
+# %%
 own, beyond = excess(learnt)
 fig, ax = plt.subplots(figsize=(6.4, 2.9))
 ax.semilogy(levels, own, "o-", ms=4, color=PALETTE["blue"], label="best denoiser, from the data")
@@ -576,6 +581,8 @@ def draw_field(t):
 
 
 field_rng = torch.Generator().manual_seed(5)
+
+# %%
 frames(
     draw_field,
     [5, 25, 50, 75, 100, 125, 150, 180],
@@ -609,6 +616,7 @@ figure(
 )
 
 
+# %%
 def report(samples):  # share of samples in each cluster, and their spread around its centre
     nearest = torch.cdist(samples, centres).min(1)
     shares = torch.bincount(nearest.indices, minlength=5) / len(samples)
@@ -661,6 +669,8 @@ def buggy(bug, n=4000):
 # %%
 bugs = ["none", "noise at the last step", "t off by one", "variance for deviation", "alpha for alpha_bar"]
 found = {bug: buggy(bug) for bug in bugs}
+
+# %%
 fig, axes = plt.subplots(1, 5, figsize=(8.6, 2.1), sharex=True, sharey=True)
 print(f"{'bug':24s} spread   log-density, nats")
 score = {}
@@ -784,6 +794,7 @@ def draw_guess(t):
     return fig
 
 
+# %%
 frames(
     draw_guess,
     [200, 180, 160, 140, 120, 100, 80, 60, 40, 20, 0],
@@ -886,6 +897,7 @@ counts = [5, 10, 20, 50, 100]
 reference = truth.sample(4000, torch.Generator().manual_seed(15))[0]
 
 
+# %%
 def miss(schedule):  # how many nats the samples' mean log-density is off, and how wide the clusters are
     noise = torch.randn(4000, 2, generator=torch.Generator().manual_seed(16))
     rng = torch.Generator().manual_seed(17)
