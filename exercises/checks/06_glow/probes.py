@@ -270,7 +270,7 @@ def coupled(
     net = network(seed)
 
     def forward(x: Tensor) -> Mapped:
-        a, b = x.chunk(2, dim=1)
+        a, b = x.chunk(2, 1)
         s, t = net(seen(a))
         return torch.cat([a, b * (s.exp() + extra) + t], 1), logdet(s)
 

@@ -244,16 +244,13 @@ def stacked(x: Tensor, nets: Sequence[Net], reads_second: Sequence[bool]) -> tup
 
     `reads_second` says of each which half it reads.
     """
-    first, second = x.chunk(2, dim=1)
+    halves = list(x.chunk(2, 1))
     logdets = []
-    for net, other in zip(nets, reads_second, strict=True):
-        s, t = net(second if other else first)
-        if other:
-            first = first * s.exp() + t
-        else:
-            second = second * s.exp() + t
+    for net, read in zip(nets, map(int, reads_second), strict=True):
+        s, t = net(halves[read])
+        halves[1 - read] = halves[1 - read] * s.exp() + t
         logdets.append(s.sum(1))
-    return BASE.log_prob(torch.cat([first, second], 1)).sum(1), torch.stack(logdets)
+    return BASE.log_prob(torch.cat(halves, 1)).sum(1), torch.stack(logdets)
 
 
 def density(x: Tensor, nets: Sequence[Net], reads_second: Sequence[bool]) -> Tensor:
@@ -264,25 +261,23 @@ def density(x: Tensor, nets: Sequence[Net], reads_second: Sequence[bool]) -> Ten
 def flipped(x: Tensor, nets: Sequence[Net]) -> Tensor:
     """log p(x) where the order of all entries is turned round after each coupling."""
     total = torch.zeros_like(x[:, 0])
-    for net in nets:
-        a, b = x.chunk(2, dim=1)
-        s, t = net(a)
-        x, total = torch.cat([a, b * s.exp() + t], 1).flip(1), total + s.sum(1)
+    for reads in nets:
+        left, right = x.chunk(2, 1)
+        s, t = reads(left)
+        x, total = torch.cat([left, right * s.exp() + t], 1).flip(1), total + s.sum(1)
     return BASE.log_prob(x).sum(1) + total
 
 
 def changing_what_it_read(x: Tensor, nets: Sequence[Net]) -> Tensor:
     """The number that comes out where every second network changes the half that it reads."""
-    a, b = x.chunk(2, dim=1)
+    halves = list(x.chunk(2, 1))
     total = torch.zeros_like(x[:, 0])
-    for i, net in enumerate(nets):
-        s, t = net(a)
-        if i % 2:
-            a = a * s.exp() + t
-        else:
-            b = b * s.exp() + t
+    for at, reads in enumerate(nets):
+        s, t = reads(halves[0])
+        changed = 0 if at % 2 else 1
+        halves[changed] = halves[changed] * s.exp() + t
         total = total + s.sum(1)
-    return BASE.log_prob(torch.cat([a, b], 1)).sum(1) + total
+    return BASE.log_prob(torch.cat(halves, 1)).sum(1) + total
 
 
 def given_stack(x: Tensor, nets: Sequence[Net]) -> Tensor:

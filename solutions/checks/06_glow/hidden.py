@@ -56,7 +56,7 @@ def far_factors(data: Plain, seed: int) -> str | None:
 
 
 def three_scales(data: Plain, seed: int) -> str | None:
-    untouched(data, seed)
+    untouched(data, seed)  # the flows it was given
     h = asked(data, "three noise", FEW_SHAPE)
     u = h * FEW_LEVELS - grey(seed, FEW_LEVELS, FEW_SHAPE)
     dims = math.prod(FEW_SHAPE[1:])
@@ -70,7 +70,7 @@ def three_scales(data: Plain, seed: int) -> str | None:
 
 def repeatable_and_frozen(data: Plain, seed: int) -> str | None:
     first, again, other = (latents(data, key) for key in ("z", "again", "other"))
-    if not close(first, again):
+    if not close(again, first):
         return "The same generator seed gives other samples. Pass `generator=generator` where you draw."
     if close(first, other):
         return "Every generator seed gives the same samples."
@@ -81,7 +81,7 @@ def repeatable_and_frozen(data: Plain, seed: int) -> str | None:
 
 def rows_apart(data: Plain, seed: int) -> str | None:
     if not all([verdict(data, key) for key in RIGHT]):
-        return "While right flows are rejected, a rejection says nothing."
+        return "As long as right flows are rejected, a rejection says nothing."
     if verdict(data, "rows"):
         return "This gets through: a coupling whose network reads the mean of the whole batch."
     return None

@@ -79,8 +79,8 @@ def board(data: Plain, seed: int, key: str = "even", height: int = 4, width: int
 
 def entries(data: Plain, seed: int, key: str = "squeezed", x: Tensor | None = None) -> str | None:
     x = images(seed) if x is None else x
-    b, c, h, w = x.shape
-    blocks = x.reshape(b, c, h // 2, 2, w // 2, 2)
+    (b, c), (h, w) = x.shape[:2], x.shape[2:]
+    blocks = x.unflatten(3, (-1, 2)).unflatten(2, (-1, 2))  # (b, c, h/2, 2, w/2, 2)
     shape = (b, 4 * c, h // 2, w // 2)
     return explain(
         tensor(data, key, shape),
@@ -103,7 +103,7 @@ def entries(data: Plain, seed: int, key: str = "squeezed", x: Tensor | None = No
 
 def squeezed_back(data: Plain, seed: int) -> str | None:
     x = images(seed)
-    b, c, h, w = x.shape
+    (b, c), (h, w) = x.shape[:2], x.shape[2:]
     tensor(data, "squeezed", (b, 4 * c, h // 2, w // 2))  # or there is nothing to undo
     z = F.pixel_unshuffle(x, 2)
     parts = z.reshape(b, c, 2, 2, h // 2, w // 2)
