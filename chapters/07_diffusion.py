@@ -1003,6 +1003,11 @@ assert off[100][1][0] < off[5][1][0]
 #
 # :::
 #
+# **Exercises**: [exercises/07_diffusion.ipynb](../exercises/07_diffusion.ipynb) asks you for the jump to any
+# step, for the maps between noise, data, velocity and score, for a step back over any distance, and for the
+# sampler with any variance; it has you predict who pays in the bound, and mend a loss and a U-Net that run
+# without complaint and cannot learn.
+#
 # **References.** {cite}`sohldickstein2015` has the chain and its bound; {cite}`ho2020` the noise form, the
 # simple loss and the U-Net, sections 2 to 4; {cite}`nichol2021` the cosine schedule and the learned
 # variance; {cite}`kingma2021` the SNR; {cite}`salimans2022` the velocity; {cite}`efron2011` the formula

@@ -1184,6 +1184,11 @@ for n in (5, 10, 20):
 #
 # :::
 #
+# **Exercises**: [exercises/08_guidance.ipynb](../exercises/08_guidance.ipynb) asks you for DDIM's step with
+# any $\eta$, for guidance without a classifier, and for the way back to the noise; it has you predict what
+# few steps lose, mend a guided sampler, derive what a wrong factor does to the samples, and choose twenty
+# steps out of a thousand.
+#
 # **Next.** DDIM turned out to solve a differential equation, and DDPM to add noise to it. Both are cases of
 # one theory, of scores and stochastic differential equations, in which the likelihood comes back as well.
 # And the steering of this chapter asked for one of ten labels. Ask for a sentence instead, and you have the
