@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 VENV_PYTHON := .venv/bin/python
+PEERS_PYTHON := .venv-peers/bin/python
 PYTEST := $(VENV_PYTHON) -m pytest
 WORKERS ?= 2
 # Seconds that one cell of a notebook may take in `make test`.
@@ -10,14 +11,14 @@ CELL_TIMEOUT ?= 300
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help env lab test test-quick bench format lint pairs run exercises lock clean built
+.PHONY: help env lab test test-quick peers test-peers bench format lint pairs run exercises lock clean built
 .DELETE_ON_ERROR:
 
 # What another project left in the shell must not be imported here.
 unexport PYTHONPATH
 unexport PYTHONHOME
 # Two workers of many threads each would fight for the cores.
-test test-quick bench: export OMP_NUM_THREADS := 1
+test test-quick test-peers bench: export OMP_NUM_THREADS := 1
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -40,9 +41,18 @@ test: built ## run every test and every notebook
 test-quick: built ## run the tests that take seconds: no notebooks, no browser
 	$(PYTEST) -n $(WORKERS) --dist loadfile -m "not slow and not browser" tests $(ARGS)
 
+peers: built ## build .venv-peers: .venv, and on top of it the libraries that dgm is compared with
+	@$(VENV_PYTHON) scripts/peers.py
+
+test-peers: peers ## run the tests that compare with those libraries; one that is skipped fails
+	DGM_SKIPS=fail $(PEERS_PYTHON) -m pytest tests/conventions/test_*_peers.py $(ARGS)
+
+# The peers are measured where `make peers` was called; the scripts that need them are skipped elsewhere.
 bench: built ## run every measurement in bench/, one after another; fail if one fails
-	@failed=""; skipped=""; for script in $(sort $(filter-out bench/common.py,$(wildcard bench/*.py))); do \
-	  echo "== $$script"; $(VENV_PYTHON) $$script $(ARGS); \
+	@python="$(VENV_PYTHON)"; \
+	if [ -e $(PEERS_PYTHON) ]; then $(VENV_PYTHON) scripts/peers.py && python=$(PEERS_PYTHON) || exit 1; fi; \
+	failed=""; skipped=""; for script in $(sort $(filter-out bench/common.py,$(wildcard bench/*.py))); do \
+	  echo "== $$script"; $$python $$script $(ARGS); \
 	  case $$? in 0) ;; 77) skipped="$$skipped $$script" ;; *) failed="$$failed $$script" ;; esac; done; \
 	if [ -n "$$skipped" ]; then echo "skipped, see above what to install:$$skipped"; fi; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
@@ -66,9 +76,9 @@ run: built ## run chapters and store their outputs (all, or CHAPTER=02_vae)
 exercises: built ## generate exercises/ from solutions/ (ARGS=--check only compares)
 	$(VENV_PYTHON) -m coursekit.authoring.generate $(ARGS)
 
-lock: built ## renew requirements.lock and environment.yml from pyproject.toml (ARGS=--upgrade: newest)
+lock: built ## renew the locks and environment.yml from what is asked for (ARGS=--upgrade: newest)
 	$(VENV_PYTHON) scripts/lock.py $(ARGS)
 
-clean: ## delete .venv and the tools' caches
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache lib/*.egg-info
+clean: ## delete the environments and the tools' caches
+	rm -rf .venv .venv-peers .pytest_cache .mypy_cache .ruff_cache lib/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

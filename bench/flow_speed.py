@@ -6,7 +6,7 @@ is the time of the better of the two divided by dgm's: at least 1.2 in every cel
 between the libraries, and each time is the median over the rounds, so what else runs on the machine weighs on
 all three alike. One minute on an idle core.
 
-zuko and normflows are needed by this script only: `uv pip install -r bench/requirements.lock`.
+zuko and normflows are in the environment that `make peers` builds.
 """
 
 import argparse
@@ -128,7 +128,7 @@ def cells(dims: int, batch: int, rounds: int) -> list[dict[str, Any]]:
 
 def main(options: argparse.Namespace) -> None:
     """Time every cell of the table once; seeds would only change the numbers that are multiplied."""
-    need("flow_speed", PEERS, "uv pip install -r bench/requirements.lock")
+    need("flow_speed", PEERS, "make peers")
     options.seeds = 1
     rows = [row for dims, batch in SIZES for row in cells(dims, batch, 2 if options.quick else ROUNDS)]
     print(f"{LAYERS} affine couplings, conditioners {HIDDEN}; milliseconds of CPU per call, medians")

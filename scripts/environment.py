@@ -33,6 +33,7 @@ import json
 import re
 import tempfile
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -203,8 +204,10 @@ def locked(package: str) -> str:
     return found[0]
 
 
-def pip(*arguments: str) -> str | None:
+def pip(*arguments: str, python: Path | None = None) -> str | None:
     """`pip install`, with the user's index and certificates, and none of the user's local wheels.
+
+    It installs into `.venv`, or into the environment of another interpreter.
 
     pip prefers a local `torch ... +cpu` to the locked one and then fails on its hash. An empty PIP_FIND_LINKS
     would be ignored, an empty folder is not.
@@ -212,7 +215,8 @@ def pip(*arguments: str) -> str | None:
     options = ["--disable-pip-version-check", "--progress-bar", "off", "--retries", "2"]
     with tempfile.TemporaryDirectory() as empty:
         environment = dict(os.environ, PIP_FIND_LINKS=empty, PIP_USER="0")
-        return run([str(VENV_PYTHON), "-m", "pip", "install", *options, *arguments], environment)
+        into = ["--python", str(python)] if python else []
+        return run([str(VENV_PYTHON), "-m", "pip", *into, "install", *options, *arguments], environment)
 
 
 def uv_environment() -> dict[str, str]:
@@ -231,6 +235,12 @@ def uv_environment() -> dict[str, str]:
     return environment
 
 
+def uv(lock: Path, python: Path, *options: str) -> str | None:
+    """`uv pip install` of a lock into the environment of an interpreter."""
+    install = [str(VENV_PYTHON), "-m", "uv", "pip", "install", "--python", str(python), *options]
+    return run([*install, "--require-hashes", "-r", str(lock)], uv_environment())
+
+
 def install_uv() -> str | None:
     """The locked uv into `.venv`, by pip."""
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
@@ -244,8 +254,7 @@ def install_lock() -> None:
     say("Installing the packages of requirements.lock (on Linux about 3 GB to download, the first time)")
     output = install_uv()
     if output is None:
-        install = [str(VENV_PYTHON), "-m", "uv", "pip", "install", "--python", str(VENV_PYTHON)]
-        output = run([*install, "--require-hashes", "-r", str(LOCK)], uv_environment())
+        output = uv(LOCK, VENV_PYTHON)
         if output is None:
             return
         if disk_is_full(output):
@@ -260,11 +269,11 @@ def install_lock() -> None:
         raise explain(output, "Installing the packages")
 
 
-def compile_packages() -> None:
+def compile_packages(venv: Path) -> None:
     """Byte-compile in parallel: a cold import of torch is otherwise ten seconds."""
     say("Byte-compiling")
     # Some packages ship files that are not valid Python: what does not compile is left alone.
-    run([str(VENV_PYTHON), "-m", "compileall", "-qq", "-j", "0", str(VENV / "lib")])
+    run([str(VENV_PYTHON), "-m", "compileall", "-qq", "-j", "0", str(venv / "lib")])
 
 
 def install_course() -> None:
@@ -328,25 +337,22 @@ def build(wanted: dict[str, str]) -> None:
             BUILDING.unlink()
         raise
     install_course()
-    compile_packages()
+    compile_packages(VENV)
     write_jupyter_files()
     write_stamp(wanted)
     BUILDING.unlink()
     say(".venv is ready")
 
 
-def main() -> int:
+def bring_up_to_date(name: str, is_built: Callable[[], bool], build: Callable[[], None]) -> int:
+    """Build what is not built; the exit status, after one line on whatever went wrong."""
     try:
-        for path in (LOCK, ROOT / "pyproject.toml"):
-            if not path.exists():
-                raise Failure(f"{path.name} is missing: run `git checkout {path.name}`.")
-        wanted = fingerprint()
-        if is_current(built(), wanted):
+        if is_built():
             return 0
         with open(__file__, encoding="utf-8") as lock:  # a second `make` waits for the first one's build
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not is_current(built(), wanted):
-                build(wanted)
+            if not is_built():
+                build()
     except KeyboardInterrupt:
         print("\nInterrupted: the same command starts again.", file=sys.stderr)
         return 130
@@ -354,9 +360,25 @@ def main() -> int:
         print(failure, file=sys.stderr)
         return 1
     except OSError as error:
-        print(explain(str(error), "Building .venv"), file=sys.stderr)
+        print(explain(str(error), f"Building {name}"), file=sys.stderr)
         return 1
     return 0
+
+
+def needed(*paths: Path) -> None:
+    """Fail where a file of the project is missing."""
+    for path in paths:
+        if not path.exists():
+            name = path.relative_to(ROOT)
+            raise Failure(f"{name} is missing: run `git checkout {name}`.")
+
+
+def main() -> int:
+    def is_built() -> bool:
+        needed(LOCK, ROOT / "pyproject.toml")
+        return is_current(built(), fingerprint())
+
+    return bring_up_to_date(".venv", is_built, lambda: build(fingerprint()))
 
 
 if __name__ == "__main__":

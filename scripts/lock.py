@@ -1,6 +1,8 @@
-"""Renew requirements.lock and environment.yml from pyproject.toml (`make lock`).
+"""Renew the locks (`make lock`): what the course needs, and what it is compared with on top of that.
 
-Locked versions stay where pyproject.toml allows them; `make lock ARGS=--upgrade` takes the newest.
+requirements.lock and environment.yml come from pyproject.toml, bench/requirements.lock from
+bench/requirements.in at the versions of requirements.lock, of which it repeats nothing. Locked versions stay
+where they are allowed; `make lock ARGS=--upgrade` takes the newest.
 """
 
 import argparse
@@ -13,6 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 EXTRAS = ("course", "dev")
+LOCK, PEERS_LOCK = "requirements.lock", "bench/requirements.lock"
 
 
 def environment_yml(project: dict[str, Any]) -> str:
@@ -33,15 +36,36 @@ dependencies:
 """
 
 
-def lock_command(project: dict[str, Any], arguments: list[str]) -> list[str]:
+def compile_command(project: dict[str, Any], source: str, output: str, arguments: list[str]) -> list[str]:
     """uv's command line; it names no index, so that the lock holds for every mirror."""
     lowest = re.sub(r"^>=", "", project["requires-python"])
-    extras = [part for extra in EXTRAS for part in ("--extra", extra)]
     options = ["--universal", "--generate-hashes", "--python-version", lowest, "--no-header"]
     silent = ["--no-emit-index-url", "--no-emit-find-links", "--quiet"]
-    output = ["--output-file", "requirements.lock"]
-    compile_ = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml"]
-    return [*compile_, *extras, *options, *silent, *output, *arguments]
+    compile_ = [sys.executable, "-m", "uv", "pip", "compile", source]
+    return [*compile_, *options, *silent, "--output-file", output, *arguments]
+
+
+def lock_command(project: dict[str, Any], arguments: list[str]) -> list[str]:
+    """Lock what pyproject.toml asks for."""
+    extras = [part for extra in EXTRAS for part in ("--extra", extra)]
+    return compile_command(project, "pyproject.toml", LOCK, [*extras, *arguments])
+
+
+def peers_command(project: dict[str, Any], lock: str, arguments: list[str]) -> list[str]:
+    """Lock what bench/requirements.in asks for on top of a lock, whose text is given."""
+    names = sorted(set(re.findall(r"^([\w.-]+)==", lock, re.MULTILINE)))
+    known = [part for name in names for part in ("--no-emit-package", name)]
+    return compile_command(
+        project, "bench/requirements.in", PEERS_LOCK, ["--constraint", LOCK, *known, *arguments]
+    )
+
+
+def renew(name: str, command: list[str]) -> int:
+    """Write one lock; uv's exit status."""
+    failed = subprocess.run(command, cwd=ROOT, check=False).returncode
+    if failed:
+        print(f"{name} was not renewed: see uv's message above.", file=sys.stderr)
+    return failed
 
 
 def main() -> int:
@@ -49,12 +73,11 @@ def main() -> int:
     parser.add_argument("--upgrade", action="store_true", help="take the newest versions")
     upgrade = ["--upgrade"] if parser.parse_args().upgrade else []
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    failed = subprocess.run(lock_command(project, upgrade), cwd=ROOT, check=False).returncode
+    failed = renew(LOCK, lock_command(project, upgrade))
     if failed:
-        print("requirements.lock was not renewed: see uv's message above.", file=sys.stderr)
         return failed
     (ROOT / "environment.yml").write_text(environment_yml(project), encoding="utf-8")
-    return 0
+    return renew(PEERS_LOCK, peers_command(project, (ROOT / LOCK).read_text(encoding="utf-8"), upgrade))
 
 
 if __name__ == "__main__":

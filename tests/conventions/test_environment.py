@@ -1,13 +1,16 @@
-"""The lock, pyproject.toml and environment.yml agree; `make env` and `make lab` keep their rules."""
+"""The locks, their sources and environment.yml agree; `make env`, `peers` and `lab` keep their rules."""
 
 import ast
 import importlib.util
 import json
+import os
 import re
 import runpy
 import socket
+import subprocess
 import sys
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,6 +25,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = PYPROJECT["project"]
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+PEERS_LOCK = (ROOT / "bench" / "requirements.lock").read_text(encoding="utf-8")
+ASKED_PEERS = (ROOT / "bench" / "requirements.in").read_text(encoding="utf-8")
 
 
 def script(name: str) -> ModuleType:
@@ -34,6 +39,8 @@ def script(name: str) -> ModuleType:
 
 
 environment = script("environment")
+sys.modules["environment"] = environment  # scripts/peers.py finds it there
+peers = script("peers")
 lab = script("lab")
 lock = script("lock")
 
@@ -45,10 +52,10 @@ def wanted() -> list[Requirement]:
     return [Requirement(line) for line in lines]
 
 
-def entries() -> list[tuple[Requirement, str]]:
-    """The lock's entries: the pinned requirement with its marker, and the lines below it."""
-    found = re.findall(r"^(\S+==[^\\\n]*?) ?\\\n((?:[ \t]+.*\n?)*)", LOCK, re.MULTILINE)
-    assert len(found) > 50
+def entries(lock: str = LOCK) -> list[tuple[Requirement, str]]:
+    """A lock's entries: the pinned requirement with its marker, and the lines below it."""
+    found = re.findall(r"^(\S+==[^\\\n]*?) ?\\\n((?:[ \t]+.*\n?)*)", lock, re.MULTILINE)
+    assert len(found) > (50 if lock == LOCK else 10)
     return [(Requirement(head.strip()), body) for head, body in found]
 
 
@@ -71,13 +78,36 @@ def test_the_lock_holds_nothing_that_pyproject_no_longer_asks_for() -> None:
     assert direct == asked, "run `make lock`"
 
 
-def test_the_lock_is_pinned_and_hashed_and_names_no_index() -> None:
-    for entry, body in entries():
+@pytest.mark.parametrize("lock", [LOCK, PEERS_LOCK], ids=["course", "peers"])
+def test_a_lock_is_pinned_and_hashed_and_names_no_index(lock: str) -> None:
+    for entry, body in entries(lock):
         assert [specifier.operator for specifier in entry.specifier] == ["=="]
         assert re.search(r"--hash=sha256:[0-9a-f]{64}\b", body), f"{entry} has no hash"
-    starts = [line for line in LOCK.splitlines() if line and not line[0].isspace()]
-    assert len(starts) == len(entries())  # so no option line such as an index
-    assert "://" not in LOCK
+    starts = [line for line in lock.splitlines() if line and line[0] not in " \t#"]
+    assert len(starts) == len(entries(lock))  # so no option line such as an index
+    assert "://" not in lock
+
+
+def test_the_peers_come_on_top_of_the_lock_and_repeat_nothing_of_it() -> None:
+    named = {canonicalize_name(entry.name) for entry, _ in entries(PEERS_LOCK)}
+    assert not named & {canonicalize_name(entry.name) for entry, _ in entries()}, "run `make lock`"
+    # What uv left out is what the lock has: nothing that a peer needs is missing.
+    left_out = set(re.findall(r"^# ([\w.-]+)$", PEERS_LOCK, re.MULTILINE))
+    assert {"numpy", "torch"} <= left_out
+    assert left_out <= {canonicalize_name(entry.name) for entry, _ in entries()}, "run `make lock`"
+
+
+def test_the_peers_lock_holds_what_is_asked_for_and_no_more() -> None:
+    asked = {line for line in ASKED_PEERS.splitlines() if line and not line.startswith("#")}
+    direct = {entry.name for entry, body in entries(PEERS_LOCK) if "bench/requirements.in" in body}
+    assert direct == asked, "run `make lock`"
+
+
+def test_the_peers_are_locked_at_the_versions_of_the_lock() -> None:
+    command = lock.peers_command(PROJECT, "numpy==1 ; x\n    --hash=y\n    # via a==2\ntorch==2\n", [])
+    assert command[command.index("--constraint") + 1] == "requirements.lock"
+    left_out = [after for part, after in pairwise(command) if part == "--no-emit-package"]
+    assert left_out == ["numpy", "torch"]
 
 
 def test_the_lock_holds_for_every_python_that_pyproject_allows() -> None:
@@ -229,6 +259,112 @@ def test_tool_settings_do_not_ask_for_a_build(tmp_path: Path, monkeypatch: pytes
     before = prints(text)
     assert prints(text.replace("line-length = ", "line-length = 1")) == before
     assert prints(text.replace('name = "', 'name = "x')) != before
+
+
+# --- make peers
+
+
+@pytest.fixture
+def venv_peers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An environment for the peers, built with nothing to install in it."""
+    folder = tmp_path / ".venv-peers"
+    for name, path in [("PEERS", ""), ("PEERS_PYTHON", "bin/python"), ("STAMP", "s.json")]:
+        monkeypatch.setattr(peers, name, folder / path)
+    monkeypatch.setattr(peers, "VENV", Path(sys.prefix))
+    monkeypatch.setattr(peers, "VENV_PYTHON", Path(sys.executable))
+
+    def install(lock: Path, python: Path, *options: str) -> None:
+        (peers.site_packages(folder) / "peer").mkdir()
+
+    monkeypatch.setattr(environment, "uv", install)
+    assert not peers.is_built()
+    peers.build()
+    return folder
+
+
+def test_the_peers_environment_sees_the_course_and_its_packages(venv_peers: Path) -> None:
+    code = "import dgm, packaging, sys; print(sys.prefix, dgm.__file__, packaging.__file__, sep='\\n')"
+    out = subprocess.check_output([venv_peers / "bin" / "python", "-c", code], text=True).splitlines()
+    assert out[0] == str(venv_peers)
+    assert out[1] == str(ROOT / "lib" / "dgm" / "__init__.py")
+    assert Path(out[2]).is_relative_to(sys.prefix)
+
+
+def test_the_peers_stamp_makes_the_next_call_cheap(venv_peers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers, "build", lambda: pytest.fail("built again"))
+    assert peers.main() == 0
+
+
+@pytest.mark.parametrize("key", ["root", "python", "lock"])
+def test_a_changed_input_asks_for_new_peers(venv_peers: Path, key: str) -> None:
+    stamp = json.loads(peers.STAMP.read_text())
+    peers.STAMP.write_text(json.dumps({**stamp, key: "other"}))
+    assert not peers.is_built()
+    peers.build()
+    assert peers.is_built()
+
+
+@pytest.mark.parametrize("damage", ["s.json", "bin/python", "peer"])
+def test_damaged_peers_are_built_anew(venv_peers: Path, damage: str) -> None:
+    if damage == "peer":
+        (peers.site_packages(venv_peers) / damage).rmdir()
+    else:
+        (venv_peers / damage).unlink()
+    assert not peers.is_built()
+
+
+def test_peers_that_cannot_be_installed_end_in_one_line(
+    venv_peers: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    peers.STAMP.unlink()
+    monkeypatch.setattr(environment, "uv", lambda *_: "No module named uv")
+    tried = []
+
+    def pip(*options: str, python: Path) -> str:
+        tried.append(python)
+        return "x\nNewConnectionError: Failed to establish a new connection"
+
+    monkeypatch.setattr(environment, "pip", pip)
+    assert peers.main() == 1
+    assert tried == [peers.PEERS_PYTHON]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("The package index cannot be reached")
+    assert not peers.is_built()
+
+
+def test_a_skip_is_a_failure_where_the_peers_are_installed(tmp_path: Path) -> None:
+    """Of a test and of a whole file, under the same conftest.py; an expected failure is none."""
+    conftest = (ROOT / "tests" / "conventions" / "conftest.py").read_text(encoding="utf-8")
+    (tmp_path / "conftest.py").write_text(conftest, encoding="utf-8")
+    tests = {
+        "whole": "import pytest\npytest.importorskip('no_such_peer')",
+        "one": "import pytest\n@pytest.mark.skip\ndef test_x(): pass",
+        "expected": "import pytest\n@pytest.mark.xfail\ndef test_x(): assert False",
+    }
+    codes = {}
+    for name, text in tests.items():
+        (tmp_path / f"test_{name}_peers.py").write_text(text, encoding="utf-8")
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"test_{name}_peers.py"]
+        for value in ("", "fail"):
+            run = subprocess.run(command, cwd=tmp_path, env={**os.environ, "DGM_SKIPS": value}, check=False)
+            codes[name, value] = run.returncode
+    assert [codes[name, ""] for name in tests] == [5, 0, 0]  # 5: nothing was run
+    assert [codes[name, "fail"] for name in tests] == [2, 1, 0]
+
+
+def test_ci_runs_the_tests_that_need_peers_and_only_such_files_skip_for_want_of_one() -> None:
+    assert "make test-peers" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "tests/conventions/test_*_peers.py" in (ROOT / "Makefile").read_text(encoding="utf-8")
+    asked = [line.replace("-", "_") for line in ASKED_PEERS.splitlines() if line and line[0] != "#"]
+    names = "|".join([*asked, "cleanfid"])  # clean-fid's own name
+    wants = re.compile(
+        rf"importorskip\(\s*[\"'](?:{names})\b|^\s*(?:import|from) (?:{names})\b", re.MULTILINE
+    )
+    found = [
+        path for path in (ROOT / "tests").rglob("*.py") if wants.search(path.read_text(encoding="utf-8"))
+    ]
+    assert found
+    assert all(path.match("tests/conventions/test_*_peers.py") for path in found), found
 
 
 # --- make lab

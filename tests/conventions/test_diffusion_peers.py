@@ -1,4 +1,4 @@
-"""DDPM and DDIM step by step beside those of diffusers, on equal inputs; skipped without diffusers."""
+"""DDPM and DDIM step by step beside those of diffusers, on equal inputs; `make test-peers` runs this."""
 
 from itertools import pairwise
 
@@ -16,7 +16,7 @@ from dgm.diffusion import (
     linear_schedule,
 )
 
-diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed: pip install diffusers")
+diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed: make test-peers")
 
 F64 = torch.float64
 OURS = {"linear": linear_schedule(), "squaredcos_cap_v2": cosine_schedule()}
