@@ -517,6 +517,22 @@ def test_exact_posterior_mean_given_the_component_is_gaussian_conditioning():
         close(got[i : i + 1], alone)
 
 
+@every_schedule
+def test_exact_posterior_covariance_is_the_slope_of_the_mean(schedule, t):
+    r"""$\mathrm{Cov}(x_0 | x_t) = \frac{\sigma^2}{\alpha} \nabla \mathbb{E}[x_0 | x_t]$, by autograd."""
+    for time in t:
+        alpha, sigma = float(schedule.alpha(time[None])), float(schedule.sigma(time[None]))
+        x_t = alpha * MIXTURE.sample(6, rng(), dtype=F64)[0] + sigma * randn(6, 2)
+        got = MIXTURE.posterior_cov(x_t, time.expand(6), schedule)
+        for i in range(6):
+            slope = torch.autograd.functional.jacobian(
+                lambda x, time=time: MIXTURE.posterior_mean(x[None], time[None], schedule)[0], x_t[i]
+            )
+            close(got[i], sigma**2 / alpha * slope, rtol=1e-6, atol=1e-9)
+    at_rest = ExactMixture.isotropic([[0.0, 1.0]], [0.0])
+    assert not at_rest.posterior_cov(randn(3, 2), t[:1].expand(3), schedule).any()
+
+
 def test_exact_mixture_is_that_of_toy2d():
     toy = GaussianMixture.ring(5, std=0.3)
     ours = ExactMixture.isotropic(toy.means, toy.stds, toy.weights)

@@ -131,6 +131,21 @@ class ExactMixture:
             return means[torch.arange(len(y)), y].to(x_t.dtype)
         return torch.einsum("bk,bkd->bd", log_joint.softmax(dim=1), means).to(x_t.dtype)
 
+    def posterior_cov(self, x_t: Tensor, t: Tensor, schedule: Schedule) -> Tensor:
+        r"""$\mathrm{Cov}(x_0 | x_t)$ (B, D, D): what of the data is still unknown at x_t.
+
+        Under p(k | x_t) the mean of the covariances plus the covariance of the means; of each Gaussian
+        $\Sigma - \alpha^2 \Sigma (\alpha^2 \Sigma + \sigma^2 I)^{-1} \Sigma$.
+        """
+        log_joint, along, var, alpha = self._pieces(x_t, t, schedule)
+        shrink = torch.where(var > 0, alpha * self._vars / var, 0.0)  # (B, K, D); 0 for points
+        weights, means = log_joint.softmax(dim=1), self.means + self._back(shrink * along)
+        within = torch.einsum(
+            "bk,kdi,bki,kei->bde", weights, self._axes, self._vars * (1 - alpha * shrink), self._axes
+        )
+        apart = means - torch.einsum("bk,bkd->bd", weights, means)[:, None]  # (B, K, D)
+        return (within + torch.einsum("bk,bkd,bke->bde", weights, apart, apart)).to(x_t.dtype)
+
     def denoiser(self, schedule: Schedule, y: Tensor | None = None) -> Denoiser:
         """The best of all denoisers: (x_t, t) -> E[x_0 | x_t], or E[x_0 | x_t, y] for components y (B,)."""
         return lambda x_t, t: self.posterior_mean(x_t, t, schedule, y)
