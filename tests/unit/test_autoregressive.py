@@ -13,12 +13,16 @@ from dgm.autoregressive import (
     CausalNeighbours,
     GatedPixelCNN,
     KeyValueCache,
+    LabelMixture,
     MaskedConv2d,
     PixelCNN,
     PixelTransformer,
+    decode,
     dependence,
     draw_level,
+    encode,
     left_mask,
+    level_counts,
     raster_mask,
     rows_above_mask,
     sample,
@@ -173,6 +177,35 @@ def test_examples_do_not_see_one_another(kind):
 
 
 @pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("classes", [0, 2])
+def test_logits_at_one_position_are_those_of_the_whole_pass(kind, classes):
+    model = build(kind, classes=classes, perturb=0.1)
+    x = torch.randint(3, (4, 1, 5, 6), generator=generator())
+    y = torch.tensor([0, 1, 1, 0]) if classes else None
+    with torch.no_grad():
+        whole = model(x, y).flatten(1, 3)
+        for position in (0, 7, 29):
+            later = x.clone().flatten(1)
+            later[:, position:] = 2  # what is not drawn yet does not matter
+            at = model.logits_at(later.reshape(x.shape), position, y)
+            torch.testing.assert_close(at, whole[:, position], rtol=1e-10, atol=1e-12)
+
+
+def test_the_neighbours_read_one_position_for_the_price_of_one():
+    model = build(CausalNeighbours, width=64, shape=(1, 8, 8))
+    x = torch.zeros(200, 1, 8, 8).int()
+
+    def seconds(read):
+        start = time.process_time()
+        for _ in range(5):
+            read()
+        return time.process_time() - start
+
+    with torch.no_grad():  # 64 positions against one
+        assert seconds(lambda: model(x)) > 4 * seconds(lambda: model.logits_at(x, 9))
+
+
+@pytest.mark.parametrize("kind", MODELS)
 def test_labels_matter(kind):
     model = build(kind, classes=2, perturb=0.1)
     x = torch.randint(3, (3, 1, 5, 6), generator=generator())
@@ -225,6 +258,110 @@ def test_models_refuse(kind, x, y, classes, message):
 def test_constructors_refuse(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+# A label summed out
+
+
+def mixture(labels=(0, 3, 1), prior=(0.2, 0.5, 0.3), kind=CausalNeighbours, **options):
+    model = build(kind, classes=4, perturb=0.2, **options)
+    return LabelMixture(model, torch.tensor(prior, dtype=F64), labels)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_label_mixture_is_the_sum_over_labels(kind):
+    mixed = mixture(kind=kind)
+    x = torch.randint(3, (5, 1, 5, 6), generator=generator())
+    with torch.no_grad():
+        parts = [
+            math.log(p) + mixed.model.log_prob(x, torch.full((5,), k))
+            for k, p in zip((0, 3, 1), (0.2, 0.5, 0.3), strict=True)
+        ]
+        total = torch.stack(parts).logsumexp(0)
+        torch.testing.assert_close(mixed.log_prob(x), total, rtol=1e-10, atol=1e-10)
+        posterior = mixed.label_log_prob(x).exp()  # (5, D + 1, 3)
+        torch.testing.assert_close(posterior[:, -1], (torch.stack(parts, 1) - total[:, None]).exp())
+    assert posterior[:, 0].tolist() == [pytest.approx([0.2, 0.5, 0.3])] * 5
+    assert (posterior[:, -1] - posterior[:, 0]).abs().max() > 0.05
+
+
+def test_a_label_mixture_is_autoregressive():
+    mixed = mixture()
+    change = dependence(mixed, torch.randint(3, (1, 5, 6), generator=generator()))
+    assert change.triu().max() == 0
+    # the first pixel says something of the label, and so of the last pixel, far outside its window
+    assert change[-1, 0] > 1e-6
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"labels": (0, 4, 1)}, r"labels must lie in 0 .. 3, the model's, got \[0, 4, 1\]"),
+        ({"labels": (0, 1)}, r"prior must have shape \(2,\)"),
+        ({"prior": (0.5, 0.5, 0.0)}, r"prior must be positive, got \[0.5, 0.5, 0.0\]"),
+        ({"labels": (), "prior": ()}, "labels must lie in"),
+    ],
+    ids=["label", "shape", "zero", "none"],
+)
+def test_label_mixtures_refuse(options, message):
+    with pytest.raises(ValueError, match=message):
+        mixture(**options)
+
+
+# Coding
+
+
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("classes", [0, 2])
+def test_decoding_gives_back_what_was_encoded(kind, classes):
+    model = build(kind, levels=5, perturb=0.03, classes=classes)
+    x = torch.randint(5, (6, 1, 5, 6), generator=generator(), dtype=torch.uint8)
+    y = torch.arange(6) % 2 if classes else None
+    codes = encode(model, x, y)
+    assert torch.equal(decode(model, codes, y), x.long())
+    with torch.no_grad():
+        bits = -model.log_prob(x, y) / math.log(2)
+    lengths = torch.tensor([float(len(code)) for code in codes])
+    # Less than two bits of rounding an image, beside what 30 conditionals lose in 16 bits.
+    assert (lengths >= bits - 0.1).all()
+    assert (lengths <= bits + 2.1).all()
+
+
+def test_coding_survives_levels_that_are_all_but_impossible():
+    class Sure(Autoregressive):
+        def __init__(self):
+            super().__init__(17, (40,))
+            self.weight = torch.nn.Parameter(torch.tensor(80.0, dtype=F64))
+
+        def logits(self, x, y):
+            return self.weight * torch.nn.functional.one_hot(torch.zeros_like(x), 17).double()
+
+    x = torch.randint(17, (3, 40), generator=generator())
+    x[0] = 0
+    codes = encode(Sure(), x)
+    assert torch.equal(decode(Sure(), codes), x)
+    assert len(codes[0]) <= 2  # 40 levels that were all but sure
+    assert len(codes[1]) > 16 * 35
+
+
+def test_level_counts_sum_to_2_to_the_16_and_are_never_zero():
+    p = torch.rand(50, 17, generator=generator(), dtype=F64)
+    p[0] = torch.tensor([1.0] + [0.0] * 16)
+    p = p / p.sum(1, keepdim=True)
+    counts = level_counts(p)
+    assert counts.min() == 1
+    assert (counts.sum(1) == 2**16).all()
+    assert (counts / 2**16 - p).abs().max() < 40 / 2**16
+    with pytest.raises(ValueError, match="at most 32768 levels, got 40000"):
+        level_counts(torch.full((1, 40000), 1 / 40000))
+
+
+def test_coding_refuses():
+    model = build(CausalNeighbours)
+    with pytest.raises(ValueError, match="strings of 0 and 1"):
+        decode(model, ["0102"])
+    with pytest.raises(ValueError, match="x must have shape"):
+        encode(model, torch.zeros(1, 5, 6).int())
 
 
 # Sampling

@@ -10,10 +10,14 @@ Codes of a VQ-VAE serve as well as pixels.
 - `pixelcnn`: `PixelCNN`, which has a blind spot, and `GatedPixelCNN`, which has none
 - `transformer`: `PixelTransformer`, decoder-only, with a `KeyValueCache`
 - `neighbours`: `CausalNeighbours`, one small network for every pixel
+- `mixture`: `LabelMixture`, a model with labels as one without
+- `coding`: `encode` and `decode`, arithmetic coding with the conditionals
 """
 
 from dgm.autoregressive.base import Autoregressive, dependence
+from dgm.autoregressive.coding import decode, encode, level_counts
 from dgm.autoregressive.masked import MaskedConv2d, left_mask, raster_mask, rows_above_mask
+from dgm.autoregressive.mixture import LabelMixture
 from dgm.autoregressive.neighbours import CausalNeighbours
 from dgm.autoregressive.pixelcnn import GatedPixelCNN, PixelCNN
 from dgm.autoregressive.sampling import draw_level, sample, sample_steps
@@ -24,12 +28,16 @@ __all__ = [
     "CausalNeighbours",
     "GatedPixelCNN",
     "KeyValueCache",
+    "LabelMixture",
     "MaskedConv2d",
     "PixelCNN",
     "PixelTransformer",
+    "decode",
     "dependence",
     "draw_level",
+    "encode",
     "left_mask",
+    "level_counts",
     "raster_mask",
     "rows_above_mask",
     "sample",

@@ -63,6 +63,22 @@ class Autoregressive(nn.Module, ABC):
         self.check(x, y)
         return self.logits(x.long(), y)
 
+    def logits_at(self, x: Tensor, position: int, y: Tensor | None = None) -> Tensor:
+        """The logits of one position, all that a sampler asks for at a time.
+
+        A model that can answer this for less than a whole pass says so by a method of its own.
+
+        Args:
+            x: (B, *shape), whole levels; those at `position` and after it do not matter.
+            position: 0 .. D - 1, in raster order.
+            y: (B,) labels.
+        Returns:
+            (B, L).
+        Raises:
+            ValueError: as `forward`.
+        """
+        return self(x, y).reshape(len(x), self.dims, -1)[:, position]
+
     def log_prob(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The exact log-probability, summed over positions.
 

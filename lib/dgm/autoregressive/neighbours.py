@@ -87,19 +87,28 @@ class CausalNeighbours(Autoregressive):
 
     def logits(self, x: Tensor, y: Tensor | None) -> Tensor:
         """Map checked levels (B, *shape), int64, and labels (B,) or None to logits (B, *shape, L)."""
-        window = self.neighbours_of(x)  # (B, H W, N)
+        return self._read(x, y, slice(None)).reshape(*x.shape, self.levels)
+
+    def logits_at(self, x: Tensor, position: int, y: Tensor | None = None) -> Tensor:
+        """The logits (B, L) of one position, for the price of one: it reads its window only."""
+        self.check(x, y)
+        return self._read(x.long(), y, slice(position, position + 1))[:, 0]
+
+    def _read(self, x: Tensor, y: Tensor | None, at: slice) -> Tensor:
+        """The logits of n positions, (B, n, L)."""
+        window = self.neighbours_of(x)[:, at]  # (B, n, N)
         tables = torch.arange(window.shape[-1], device=x.device) * (self.levels + 1)
         inside = window < self.levels
         grey = torch.where(inside, window, 0).to(self.position.dtype) / (self.levels - 1)
-        h = self.window((window + tables).flatten(0, 1)).reshape(*window.shape[:2], -1)  # (B, H W, width)
-        h = h + self.numbers(torch.cat([grey, self.sums_before(x)], -1)) + self.position
+        h = self.window((window + tables).flatten(0, 1)).reshape(*window.shape[:2], -1)  # (B, n, width)
+        h = h + self.numbers(torch.cat([grey, self.sums_before(x)[:, at]], -1)) + self.position[at]
         if self.label is not None:
             h = h + self.label(y)[:, None]
         h = self.first_dropout(h)
         for block in self.blocks:
             h = h + block(h)
-        out: Tensor = self.out(h)  # (B, H W, L)
-        return out.reshape(*x.shape, self.levels)
+        out: Tensor = self.out(h)  # (B, n, L)
+        return out
 
 
 class _ChannelDropout(nn.Module):

@@ -47,7 +47,7 @@ def sample_steps(
 ) -> Iterator[Tensor]:
     """Draw n samples position by position, and yield them after every position.
 
-    Each position costs one pass of the network over the whole image.
+    Each position costs one pass of the network over the whole image, or what `logits_at` makes of it.
 
     Args:
         model: in eval mode.
@@ -66,7 +66,7 @@ def sample_steps(
     x = start(model, n, given, known)
     device = x.device
     for position in range(known, model.dims):
-        logits = model(x, y).reshape(n, model.dims, -1)[:, position]  # (n, L)
+        logits = model.logits_at(x, position, y)  # (n, L)
         u = torch.rand(n, generator=generator, device=generator.device if generator else device).to(device)
         x.view(n, -1)[:, position] = draw_level(logits, u, temperature)
         yield x
@@ -83,7 +83,7 @@ def sample(
     generator: torch.Generator | None = None,
     progress: bool = True,
 ) -> Tensor:
-    """Draw n samples position by position; each costs one pass of the network over the whole image.
+    """Draw n samples position by position; each costs a `logits_at`, as a rule a pass over the image.
 
     Args:
         model: in eval mode.
