@@ -205,14 +205,13 @@ check("conv")
 # %% [markdown]
 # ## 4. Find the bugs: bits that were never saved (6 points)
 #
-# The function below measures a flow of several scales in bits per dimension. `x` holds whole grey levels
-# (B, C, H, W) from 0 to `levels` - 1. `flows` is a list with a flow for each scale,
-# `flow(h) -> (h, logdet)`; after each but the last, half of the channels are finished and leave, the rest
-# passes on. The base of everything is $\mathcal{N}(0, 1)$, and the flows model the scaled pixels
-# $(x + u) / L$ in $[0, 1)$. The result should be the upper bound on $-\tfrac1D \log_2 P(x)$ that one draw
-# of uniform noise gives.
+# The function below measures a flow of several scales. `x` holds whole grey levels (B, C, H, W) from 0 to
+# `levels` - 1. `flows` is a list with a flow for each scale, `flow(h) -> (h, logdet)`; after each but the
+# last, half of the channels are finished and leave, the rest passes on. The base of everything is
+# $\mathcal{N}(0, 1)$, and the flows model the scaled pixels $(x + u) / L$ in $[0, 1)$. The result should
+# be, in nats and for each image, the lower bound on $\log P(x)$ that one draw of uniform noise gives.
 #
-# There are three mistakes, in three different lines or between them. Each makes the figure better than it
+# There are three mistakes, in three different lines or between them. Each makes the result larger than it
 # should be, or lets a model make it so.
 #
 # 1. Correct them. Draw the noise once, with `torch.rand` from `generator`, and run each flow once.
@@ -220,19 +219,18 @@ check("conv")
 #    Write that number as a function of `levels`.
 
 
-# %% tags=["answer-multiscale_bits"]
+# %% tags=["answer-multiscale_log_prob"]
 def log_normal(h):
     """Log-density (B,) in nats of h (B, ...) under the standard normal."""
     return -0.5 * (h.square() + math.log(2 * math.pi)).flatten(1).sum(dim=1)
 
 
-def multiscale_bits(x, levels, flows, generator):
-    """Bits per dimension (B,) of grey levels x (B, C, H, W) under a flow of several scales."""
+def multiscale_log_prob(x, levels, flows, generator):
+    """A lower bound on log P(x), (B,) nats, of grey levels x (B, C, H, W) under a flow of several scales."""
     # BEGIN SOLUTION
-    dims = x[0].numel()
     u = torch.rand(x.shape, generator=generator)
     h = (x + u) / levels
-    nats = torch.full((len(x),), -dims * math.log(levels))  # of the scaling
+    nats = torch.full((len(x),), -x[0].numel() * math.log(levels))  # of the scaling
     for i, flow in enumerate(flows):
         h, logdet = flow(h)
         nats = nats + logdet
@@ -241,7 +239,6 @@ def multiscale_bits(x, levels, flows, generator):
             nats = nats + log_normal(finished)
     nats = nats + log_normal(h)
     # STUB
-    # dims = x[0].numel()
     # u = torch.rand(x.shape, generator=generator) / 2
     # h = (x + u) / levels
     # nats = torch.zeros(len(x))
@@ -252,7 +249,7 @@ def multiscale_bits(x, levels, flows, generator):
     #         finished, h = h.chunk(2, dim=1)
     # nats = nats + log_normal(h)
     # END SOLUTION
-    return -nats / (dims * math.log(2))
+    return nats
 
 
 def free_bits(levels):
@@ -263,7 +260,7 @@ def free_bits(levels):
 
 
 # %%
-check("multiscale_bits")
+check("multiscale_log_prob")
 
 # %% [markdown] tags=["solution"]
 # :::{admonition} Discussion
@@ -394,29 +391,28 @@ def sound(flow, dims, generator):
 check("sound")
 
 # %% [markdown]
-# A coupling with an inverse that is wrong, $x_b = z_b e^{-s} - t$, whose network has weights of growing
-# size. When does your test find out? A layer that starts as the identity has size 0.
+# A map whose inverse is wrong: $z = x + A x$ with $A$ strictly lower triangular, undone by $x = z - A z$,
+# as if $A^2$ were nothing. Its determinant is 1, and the log-determinants are right. When does your test
+# find out? At size 0 the map is the identity.
 
 
 # %%
 class Broken:
     def __init__(self, size):
         g = torch.Generator().manual_seed(0)
-        self.weight = size * torch.randn(2, 4, generator=g, dtype=torch.float64)
+        self.A = size * torch.randn(4, 4, generator=g, dtype=torch.float64).tril(-1)
 
     def forward(self, x):
-        s, t = (x[:, :2] @ self.weight).tanh().chunk(2, dim=1)
-        return torch.cat([x[:, :2], x[:, 2:] * s.exp() + t], dim=1), s.sum(dim=1)
+        return x + x @ self.A.T, torch.zeros_like(x[:, 0])
 
     def inverse(self, z):
-        s, t = (z[:, :2] @ self.weight).tanh().chunk(2, dim=1)
-        return torch.cat([z[:, :2], z[:, 2:] * (-s).exp() - t], dim=1), -s.sum(dim=1)
+        return z - z @ self.A.T, torch.zeros_like(z[:, 0])
 
 
 with when_done("sound"):
     for size in (0, 1e-6, 1e-3, 1):
         verdict = sound(Broken(size), 4, torch.Generator().manual_seed(1))
-        print(f"weights of size {size:<6g} {'passes' if verdict else 'found out'}")
+        print(f"A of size {size:<6g} {'passes' if verdict else 'found out'}")
 
 # %% [markdown] tags=["solution"]
 # :::{admonition} Discussion
@@ -429,10 +425,10 @@ with when_done("sound"):
 #
 # The points matter as much as the comparison. At $x = 0$ the networks here return $s = t = 0$, and a fresh
 # layer is the identity everywhere; there every wrong inverse is right. So a test perturbs the weights and
-# looks at several random points; in the run above the fault is as small as the square of the weights. The
-# tolerance has to lie between rounding (about 1e-15 times what the layers amplify) and the smallest fault
-# that you care about: a stray `+ 1e-3` for stability counts. And a row alone must give what it gives in a
-# batch, or the layer is batch normalisation in disguise.
+# looks at several random points; in the run above the fault is as small as the square of $A$. The tolerance
+# has to lie between rounding (about 1e-15 times what the layers amplify) and the smallest fault that you
+# care about: a stray `+ 1e-3` for stability counts. And a row alone must give what it gives in a batch, or
+# the layer is batch normalisation in disguise.
 #
 # :::
 

@@ -407,6 +407,22 @@ def test_conditioners_write_parameter_by_parameter():
     assert conv(x).shape == (6, 2, 4, 4, 2)
 
 
+def test_dropout_of_a_conditioner_keeps_the_mean_and_the_share():
+    with seeded(0):
+        conditioner = MLPConditioner(1, 1, 1, (4000,), dropout=0.4, start=1.0)
+        with torch.no_grad():  # every hidden unit is 1, every weight behind it 1
+            conditioner.layers[0].weight.zero_()
+            conditioner.layers[0].bias.fill_(1)
+            conditioner.layers[-1].weight.fill_(1)
+            conditioner.layers[-1].bias.zero_()
+        kept = (
+            conditioner.train()(torch.zeros(200, 1)).flatten() * 0.6 / 4000
+        )  # shares of units that are left
+    assert abs(kept.mean() - 0.6) < 4 * math.sqrt(0.24 / 800_000)
+    assert kept.std() * math.sqrt(4000 / 0.24) == pytest.approx(1, abs=0.2)  # each unit by itself
+    assert torch.equal(conditioner.eval()(torch.zeros(2, 1)).flatten(), torch.full((2,), 4000.0))
+
+
 def test_frequency_widens_the_first_layer_of_sines_only():
     def first(**options) -> Tensor:
         with seeded(0):
@@ -495,6 +511,29 @@ def test_spline_is_a_ratio_of_quadratics_and_its_inverse_undoes_it():
     columns = [torch.ones_like(u), u, u.square(), -y, -y * u, -y * u.square()]
     singular = torch.linalg.svdvals(torch.stack([c / c.norm() for c in columns], dim=1))
     assert singular[-1] < 1e-12 * singular[0]
+
+
+@pytest.mark.parametrize("right", [1e-3, 0.1, 1.0, 10.0, 1e3])
+@pytest.mark.parametrize("left", [1e-3, 1.0, 1e3])
+def test_inverse_of_the_spline_keeps_its_digits_in_float32(left, right):
+    ends = torch.tensor([[0.0, 1.0], [0.0, 1.0], [left, right]])
+    single = type(random_knots())(*ends[:, None].expand(3, 500, 2))
+    double = type(single)(*(k.double() for k in single))
+    y = rational_quadratic(rand(500), double)[0].float()  # points that both precisions can hold
+    exact, exact_log_slope = rational_quadratic_inverse(y.double(), double)
+    ours, log_slope = rational_quadratic_inverse(y, single)
+    # What one rounding of y, or of x, does to x; the other form of the root is off 500 times as much.
+    rounding = 6e-8 * (y * exact_log_slope.exp()).clamp_min(1).max().item()
+    assert (ours - exact).abs().max() < 4 * rounding
+    assert (log_slope - exact_log_slope).abs().max() < 0.05
+
+
+def test_inverse_of_a_straight_spline_has_a_gradient():
+    y = torch.linspace(0, 1, 5, dtype=F64, requires_grad=True)
+    straight = torch.tensor([[0.0, 1.0], [0.0, 1.0], [1.0, 1.0]], dtype=F64)[:, None].expand(3, 5, 2)
+    x, log_slope = rational_quadratic_inverse(y, type(random_knots())(*straight))
+    (gradient,) = torch.autograd.grad((x + log_slope).sum(), y)
+    torch.testing.assert_close(gradient, torch.ones(5, dtype=F64))
 
 
 def test_zero_parameters_give_the_identity():

@@ -355,7 +355,7 @@ def conv_back_logdet(data: Plain, seed: int) -> str | None:
     )
 
 
-# --- multiscale_bits ---------------------------------------------------------------------------------
+# --- multiscale_log_prob ---------------------------------------------------------------------------------
 
 ENTRIES = math.prod(SHAPE[1:])
 
@@ -388,9 +388,8 @@ def pieces(h: Tensor, flows: Sequence[Map]) -> tuple[Tensor, Tensor]:
 
 
 def total_nats(data: Plain, key: str) -> Tensor:
-    """The log-probability (B,) in nats that the bits stand for."""
-    found = tensor(data, key, (SHAPE[0],), meaning=EACH, dtype=ANY_FLOAT)
-    return -found * ENTRIES * math.log(2)
+    """The log-probability (B,) in nats that the answer returns."""
+    return tensor(data, key, (SHAPE[0],), meaning=EACH, dtype=ANY_FLOAT)
 
 
 def untouched(data: Plain, seed: int) -> None:
@@ -441,8 +440,8 @@ def leaves_count(data: Plain, seed: int) -> str | None:
             "Their density under the base counts like that of the rest.": 0.0,
             "The channels that leave are counted twice.": 2.0,
             "The sign of the finished channels' log-density is wrong.": -1.0,
-            "The unit changed: the figure is in nats, or per image, or negative. The last line was right.": (
-                math.log(2)
+            "The unit changed, to bits per dimension: the result was and should be in nats for each image.": (
+                -1 / (ENTRIES * math.log(2))
             ),
         },
         "The log-density of what leaves after the first scale should count once.",
@@ -467,8 +466,7 @@ def scaling_counts(data: Plain, seed: int) -> str | None:
             "The scaling acts on each of the D entries; here it counts once.": right / ENTRIES,
             "The scaling counts for the entries that are left after the split only.": right / 2,
             "The scaling is counted once for each scale. The pixels are scaled once.": 2 * right,
-            "This has the scaling in bits among nats. Take it in nats; the last line converts.": right
-            / math.log(2),
+            "This has the scaling in bits among nats.": right / math.log(2),
         },
         "The log-determinant of the scaling, h = (x + u) / L, is not in.",
         rtol=1e-4,
@@ -482,7 +480,7 @@ def free(data: Plain, seed: int) -> str | None:
         got,
         torch.tensor([3.0, 8.0]),
         {
-            "That is in nats. The figure is in bits: log2.": torch.tensor([8.0, 256.0]).double().log(),
+            "That is in nats. It should be in bits: log2.": torch.tensor([8.0, 256.0]).double().log(),
             "The sign is the wrong way round: how much does the mistake take off?": torch.tensor(
                 [-3.0, -8.0]
             ),
@@ -803,11 +801,11 @@ TASKS = [
         "5 The 1x1 convolution",
     ),
     Task(
-        "multiscale_bits",
+        "multiscale_log_prob",
         "Find the bugs: bits that were never saved",
         "find the bug",
         6,
-        PROBES["multiscale_bits"],
+        PROBES["multiscale_log_prob"],
         (
             Criterion("the noise fills the cells", 1, whole_noise),
             Criterion("what leaves early counts", 2, leaves_count),
@@ -818,7 +816,7 @@ TASKS = [
             "Write log P(x) as a sum: base densities of everything that leaves or stays, log-determinants of "
             "every map on the way. Which of them are not in the code?",
             "Three places: the noise, the map x + u -> (x + u) / L, and the channels in `finished`.",
-            "`u = torch.rand(...)` without the half; `nats` starts at -dims * math.log(levels); and inside "
+            "`u = torch.rand(...)` without the half; `nats` starts at -D log(levels), D entries an image; and inside "
             "the `if`: `nats = nats + log_normal(finished)`.",
         ),
         ("torch.distributions",),

@@ -87,7 +87,8 @@ def rational_quadratic(x: Tensor, knots: Knots) -> Mapped:
 def rational_quadratic_inverse(y: Tensor, knots: Knots) -> Mapped:
     r"""The x at which the spline reaches y, and the logarithm of the inverse's derivative.
 
-    $\xi$ solves $a \xi^2 + b \xi + c = 0$; the root in [0, 1] is $2 c / (-b - \sqrt{b^2 - 4 a c})$, with
+    $\xi$ solves $a \xi^2 + b \xi + c = 0$; the root in [0, 1] is $2 c / (-b - \sqrt{b^2 - 4 a c})$, which is
+    $(-b + \sqrt{b^2 - 4 a c}) / 2 a$, with
     $a = h (s - \delta_k) + v$, $b = h \delta_k - v$, $c = - s (y - y_k)$,
     $v = (y - y_k)(\delta_{k+1} + \delta_k - 2 s)$ and the bin's height h.
 
@@ -108,8 +109,12 @@ def rational_quadratic_inverse(y: Tensor, knots: Knots) -> Mapped:
     curve = d1 + d0 - 2 * s
     v = rise * curve
     a, b, c = height * (s - d0) + v, height * d0 - v, -s * rise
-    # This form of the root subtracts nothing from a nearly equal number; rounding may put b^2 - 4ac below 0.
-    xi = 2 * c / (-b - (b.square() - 4 * a * c).clamp_min(0).sqrt())
+    # Rounding may put b^2 - 4ac below 0. Of the two forms of the root take the one that adds numbers of one
+    # sign: b is negative under a steep right end, where -b - sqrt(...) would be a small difference.
+    negative = b < 0
+    sqrt = (b.square() - 4 * a * c).clamp_min(0).sqrt()
+    q = -0.5 * (b + torch.where(negative, -sqrt, sqrt))
+    xi = torch.where(negative, q, c) / torch.where(negative, a, q)
     x = x0 + width * xi
     mixed = xi * (1 - xi)
     log_slope = _log_slope(xi, mixed, s + curve * mixed, s, d0, d1)

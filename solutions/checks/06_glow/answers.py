@@ -88,7 +88,7 @@ def conv_inverse(z, P, L, U, d):
 
 
 NOISE = "torch.rand(x.shape, generator=generator)"
-FIRST = "torch.full((len(x),), -dims * math.log(levels))"
+FIRST = "torch.full((len(x),), -x[0].numel() * math.log(levels))"
 FINISHED = "nats = nats + log_normal(finished)"
 FREE = "math.log2(levels)"
 
@@ -99,15 +99,14 @@ def bits(
     finished: str = FINISHED,
     free: str = FREE,
     points: str = "(x + u) / levels",
-    result: str = "-nats / (dims * math.log(2))",
+    result: str = "nats",
 ) -> str:
     """The answer cell of the bug hunt with these expressions."""
     return f"""
 def log_normal(h):
     return -0.5 * (h.square() + math.log(2 * math.pi)).flatten(1).sum(dim=1)
 
-def multiscale_bits(x, levels, flows, generator):
-    dims = x[0].numel()
+def multiscale_log_prob(x, levels, flows, generator):
     u = {noise}
     h = {points}
     nats = {first}
@@ -382,7 +381,7 @@ WRONG = {
             fails=(INVERSE_DET,),
         ),
     ),
-    "multiscale_bits": (
+    "multiscale_log_prob": (
         Wrong("half-range noise left", bits(noise=NOISE + " / 2"), "half of each cell only", fails=(FILLS,)),
         Wrong("no noise", bits(noise="0 * " + NOISE), "no noise any more", fails=(FILLS,)),
         Wrong(
@@ -412,7 +411,7 @@ WRONG = {
         ),
         Wrong(
             "scaling's sign",
-            bits(first="torch.full((len(x),), dims * math.log(levels))"),
+            bits(first="torch.full((len(x),), x[0].numel() * math.log(levels))"),
             "the scaling has the wrong sign",
             fails=(SCALING,),
         ),
@@ -424,9 +423,15 @@ WRONG = {
         ),
         Wrong(
             "scaling in bits",
-            bits(first="torch.full((len(x),), -dims * math.log2(levels))"),
+            bits(first="torch.full((len(x),), -x[0].numel() * math.log2(levels))"),
             "scaling in bits among nats",
             fails=(SCALING,),
+        ),
+        Wrong(
+            "bits per dimension",
+            bits(result="-nats / (x[0].numel() * math.log(2))"),
+            "The unit changed",
+            fails=(LEAVES, SCALING),
         ),
         Wrong("free bits in nats", bits(free="math.log(levels)"), "in nats", fails=(GIVEN_AWAY,)),
         Wrong("one free bit", bits(free="1.0"), "One bit is what noise", fails=(GIVEN_AWAY,)),
@@ -675,12 +680,12 @@ def conv_inverse(z, P, L, U, d):
 """,
         ),
     ),
-    "multiscale_bits": (
+    "multiscale_log_prob": (
         Variant("in place of zeros", bits()),
         Variant(
             "in float64, at the end",
             """
-def multiscale_bits(x, levels, flows, generator):
+def multiscale_log_prob(x, levels, flows, generator):
     u = torch.rand(x.shape, generator=generator, dtype=torch.float64)
     h = (x + u) / levels
     parts, logdets = [], []
@@ -691,8 +696,7 @@ def multiscale_bits(x, levels, flows, generator):
         logdets.append(logdet)
     h, logdet = flows[-1](h)
     z = torch.cat([*parts, h.flatten(1)], dim=1)
-    nats = sum(logdets) + logdet - 0.5 * (z**2 + math.log(2 * math.pi)).sum(1)
-    return math.log2(levels) - nats / (z.shape[1] * math.log(2))
+    return sum(logdets) + logdet - (0.5 * (z**2 + math.log(2 * math.pi)) + math.log(levels)).sum(1)
 
 def free_bits(levels):
     return math.log(levels) / math.log(2)

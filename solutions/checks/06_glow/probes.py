@@ -121,7 +121,7 @@ def run_conv(conv, conv_inverse, *, seed: int) -> Plain:
     }
 
 
-# --- multiscale_bits ---------------------------------------------------------------------------------
+# --- multiscale_log_prob ---------------------------------------------------------------------------------
 
 LEVELS = 8
 SHAPE = (40, 4, 2, 4)
@@ -158,7 +158,7 @@ def scales(seed: int, shape: tuple[int, ...], number: int, shift: float = 0.0) -
     return made
 
 
-def run_multiscale_bits(multiscale_bits, free_bits, *, seed: int) -> Plain:
+def run_multiscale_log_prob(multiscale_log_prob, free_bits, *, seed: int) -> Plain:
     def tried(
         flows: list[Map], of: int = 0, levels: int = LEVELS, shape: tuple[int, ...] = SHAPE
     ) -> tuple[Plain, Plain]:
@@ -171,7 +171,7 @@ def run_multiscale_bits(multiscale_bits, free_bits, *, seed: int) -> Plain:
             return out
 
         x, g = grey(seed, levels, shape), torch.Generator().manual_seed(seed + of)
-        outcome = call(multiscale_bits, x, levels, [first, *flows[1:]], g)
+        outcome = call(multiscale_log_prob, x, levels, [first, *flows[1:]], g)
         if outcome["kind"] != "returned":
             return outcome, outcome
         return outcome, {**outcome, "value": {"type": "list", "items": asked[:2]}}
@@ -356,7 +356,7 @@ PROBES = {
     "squeeze": Probe(("checkerboard", "squeeze", "unsqueeze"), run_squeeze),
     "actnorm": Probe(("ActNorm",), run_actnorm),
     "conv": Probe(("conv", "conv_inverse"), run_conv),
-    "multiscale_bits": Probe(("multiscale_bits", "free_bits"), run_multiscale_bits),
+    "multiscale_log_prob": Probe(("multiscale_log_prob", "free_bits"), run_multiscale_log_prob),
     "temperature": Probe(("sample_at", "temperature_kl", "likelihood_gain"), run_temperature),
     "sound": Probe(("sound",), run_sound),
 }
