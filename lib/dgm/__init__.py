@@ -7,6 +7,8 @@ Floors; a module imports from its own floor's package or from below, never from 
 2. the families, such as `dgm.vae`; `dgm.data` what they learn from; `dgm.train` the one loop that trains
    them, with its `dgm.checkpoint`; none of these rooms imports another
 3. `dgm.metrics` what measures them
+4. `dgm.recipes` one whole model of the digits per family, trained and measured in one way; no room below
+   imports it
 
 Conventions: shapes are (B, ...); losses and log-densities return (B,) in nats; randomness comes from a
 `generator` argument; images lie in [-1, 1], or are whole grey levels 0 .. L - 1 where a likelihood counts
