@@ -53,6 +53,7 @@ from dgm.flows import (
     rational_quadratic,
     rational_quadratic_inverse,
     realnvp_images,
+    scattered_masks,
     soft_clip,
     spline_knots,
     squeeze,
@@ -380,6 +381,29 @@ def test_masks_by_hand():
         [1, 0, 1, 0, 1, 0, 1, 0],
         [0, 1, 0, 1, 0, 1, 0, 1],
     ]
+
+
+def test_scattered_masks_change_every_pixel_once_from_fine_to_coarse():
+    masks = scattered_masks(4, 4, 16)
+    changed = [tuple((~m[0]).nonzero()[0].tolist()) for m in masks]
+    assert changed[-4:] == [(2, 0), (0, 2), (2, 2), (0, 0)]  # the last ones: a grid of every second pixel
+    for height, width, groups in ((8, 8, 8), (5, 6, 4), (4, 8, 2)):
+        masks = scattered_masks(height, width, groups)
+        assert len(masks) == groups
+        assert torch.stack([~m for m in masks]).sum(0).tolist() == [[[1] * width] * height]
+        for mask in masks[: groups // 2]:  # all four neighbours are kept
+            rows, columns = (~mask[0]).nonzero().T
+            for row, column in ((rows + 1, columns), (rows, columns + 1)):
+                inside = (row < height) & (column < width)
+                assert mask[0, row[inside], column[inside]].all()
+    assert torch.equal(scattered_masks(8, 8, 2)[0], checkerboard_mask(8, 8))
+    with pytest.raises(ValueError, match=r"got 3 groups of 8 x 8 pixels; halving_masks takes any size"):
+        scattered_masks(8, 8, 3)
+    with seeded(0):
+        model = bin_flow((1, 4, 4), 3, (5,), masks=scattered_masks(4, 4, 4))
+    x = torch.rand(3, 1, 4, 4, generator=rng())
+    torch.testing.assert_close(model.flow.inverse(model.flow(x)[0])[0], x)
+    assert len(list(model.flow)) == 5
 
 
 def test_kept_entries_are_kept_and_the_others_are_not():

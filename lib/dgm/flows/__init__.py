@@ -29,6 +29,7 @@ from dgm.flows.coupling import (
     checkerboard_mask,
     halving_masks,
     mlp_coupling,
+    scattered_masks,
     soft_clip,
 )
 from dgm.flows.dequantisation import (
@@ -100,6 +101,7 @@ __all__ = [
     "rational_quadratic",
     "rational_quadratic_inverse",
     "realnvp_images",
+    "scattered_masks",
     "soft_clip",
     "spline_knots",
     "squeeze",

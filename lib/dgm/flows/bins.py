@@ -97,11 +97,11 @@ def bin_flow(
     *,
     activation: str = "relu",
     dropout: float = 0.0,
-    rounds: int = 1,
+    masks: Sequence[Tensor] | None = None,
 ) -> FlowModel:
     """Build a flow of images on [0, 1] by couplings with one bin per grey level and a uniform base.
 
-    Six couplings, one for each of `halving_masks`, on the flattened image.
+    One coupling for each mask, on the flattened image.
 
     Args:
         shape: (C, H, W) of one image.
@@ -109,12 +109,13 @@ def bin_flow(
         hidden: widths of the MLPs.
         activation: a name that `dgm.nn.MLP` knows.
         dropout: probability that a hidden unit is dropped in training.
-        rounds: how often to go through the six masks.
+        masks: bool (1, H, W), True where a pixel is kept; the six `halving_masks` when None.
+            `scattered_masks` do better on small images, with 8 networks for 6.
 
     Returns:
         A model of x (B, C, H, W) in [0, 1].
     """
-    masks = halving_masks(*shape[1:]) * rounds
+    masks = halving_masks(*shape[1:]) if masks is None else masks
     couplings = [
         mlp_coupling(
             Subset(mask.expand(shape)),

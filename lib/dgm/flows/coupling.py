@@ -209,6 +209,33 @@ def halving_masks(height: int, width: int) -> list[Tensor]:
     return [m for mask in (checkerboard_mask(height, width), rows, columns) for m in (mask, ~mask)]
 
 
+def scattered_masks(height: int, width: int, groups: int = 8) -> list[Tensor]:
+    """Masks under which every pixel is changed once, by a coupling that keeps all the others.
+
+    The pixels of one group lie as far apart as the 4x4 matrix of ordered dithering puts them; the last groups
+    are the coarsest grid. So the first couplings see all neighbours of what they change, and the last ones
+    lay out the whole: in the direction of sampling, coarse comes before fine.
+
+    Args:
+        height, width: of the image in pixels, at least 4.
+        groups: 2, 4, 8 or 16.
+
+    Returns:
+        As many masks bool (1, height, width), True where a pixel is kept.
+
+    Raises:
+        ValueError: `groups` does not divide 16, or the image is smaller than the matrix.
+    """
+    if groups not in (2, 4, 8, 16) or min(height, width) < 4:
+        raise ValueError(
+            f"groups must be 2, 4, 8 or 16 and the image at least 4 x 4, got {groups} groups of {height} x "
+            f"{width} pixels; halving_masks takes any size"
+        )
+    order = torch.tensor([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]])
+    group = order.repeat(-(-height // 4), -(-width // 4))[:height, :width] * groups // 16  # (H, W)
+    return [(group != i)[None] for i in reversed(range(groups))]
+
+
 # The layers
 
 
