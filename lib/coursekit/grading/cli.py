@@ -28,9 +28,9 @@ def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="dgm-grade",
-        description="Grade notebooks or percent scripts: a folder per student, a file per student, or the zip "
-        "that Canvas or Moodle exports. Every answer runs in a sandbox of its own. What is graded already and "
-        "has not changed is kept, so that an interrupted run goes on where it stopped.",
+        description="Grade notebooks or percent scripts: a folder per student, a file per student, or the "
+        "zip that Canvas or Moodle exports. Every answer runs in a sandbox of its own. What is graded and "
+        "has not changed since is kept, so that an interrupted run goes on where it stopped.",
     )
     parser.add_argument("submissions", type=Path, help="folder, zip, or one file")
     parser.add_argument("--out", type=Path, required=True, help="folder for tables, reports and records")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from coursekit.authoring import notebooks as nb
 from coursekit.authoring.generate import student_notebook, tagged
 from coursekit.exercises.judge import judge
 from coursekit.exercises.scan import ALWAYS, forbidden_in
@@ -35,11 +36,13 @@ class Source:
     Args:
         exercise: with its hidden criteria.
         setup: sources of the cells tagged `setup`.
+        answers: task -> sources of its answer cells, with the solution in them.
         version: a digest of all that decides on marks, so that a changed exercise is graded anew.
     """
 
     exercise: Exercise
     setup: tuple[str, ...]
+    answers: Mapping[str, tuple[str, ...]]
     version: str
 
     @property
@@ -55,7 +58,10 @@ def load_source(solutions: Path, slug: str) -> Source:
     digest = sha256("\0".join(setup).encode())
     for name in ("probes.py", "visible.py", "hidden.py"):
         digest.update((checks / name).read_bytes() if (checks / name).is_file() else b"")
-    return Source(load_exercise(checks), setup, digest.hexdigest()[:16])
+    exercise = load_exercise(checks)
+    solved = nb.read_py(path)
+    answers = {task: tuple(tagged(solved, f"answer-{task}")) for task in exercise.tasks}
+    return Source(exercise, setup, answers, digest.hexdigest()[:16])
 
 
 @dataclass(frozen=True)
