@@ -13,7 +13,7 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -24,6 +24,7 @@ import torch
 
 # Readings on the machine on which the numbers of steps were chosen: two cores, shared, seldom idle.
 REFERENCE_GFLOPS = (115, 177)
+ROUND_SECONDS = 0.03  # at least, of one call in one round of `take_turns`
 SKIPPED = (
     77  # exit status of a script that measured nothing, as test harnesses have it; `make bench` knows it
 )
@@ -173,6 +174,53 @@ def warm_up() -> None:
     optimiser.step()
 
 
+def take_turns(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """The median CPU time of each call, in seconds; they take turns, so that what else runs weighs on all.
+
+    Args:
+        calls: by name.
+        rounds: in each of them a call is repeated until it has taken `ROUND_SECONDS`.
+    """
+    repeats, times = {}, {name: [] for name in calls}
+    for name, call in calls.items():
+        call()
+        with CpuClock() as clock:
+            call()
+        repeats[name] = max(1, round(ROUND_SECONDS / clock.seconds))
+    for _ in range(rounds):
+        for name, call in calls.items():
+            with CpuClock() as clock:
+                for _ in range(repeats[name]):
+                    call()
+            times[name].append(clock.seconds / repeats[name])
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def race(
+    calls: dict[str, Callable[[], Any]], rounds: int, repeats: int
+) -> tuple[dict[str, float], list[float]]:
+    """How much faster the first call is than the best of the others.
+
+    Args:
+        calls: by name, ours first.
+        rounds: of `take_turns`, in each repeat.
+        repeats: of the whole.
+
+    Returns:
+        The least of the repeats' times of each call, in milliseconds, and each repeat's ratio: the best of
+        the other times divided by the first.
+    """
+    times = [take_turns(calls, rounds) for _ in range(repeats)]
+    ours, *others = calls
+    ratios = [min(time[name] for name in others) / time[ours] for time in times]
+    return {name: 1000 * min(time[name] for time in times) for name in calls}, ratios
+
+
+def count_parameters(model: torch.nn.Module) -> int:
+    """How many trained numbers."""
+    return sum(p.numel() for p in model.parameters())
+
+
 def matrix_gflops(size: int = 512, repeats: int = 15) -> float:
     """The rate of a float32 matrix product on one thread: a median, in 1e9 operations per CPU-second."""
     a = torch.rand(size, size)
@@ -197,7 +245,12 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def finish(
-    name: str, figures: dict[str, Figure], *, options: argparse.Namespace, rows: Sequence[dict[str, Any]] = ()
+    name: str,
+    figures: dict[str, Figure],
+    *,
+    options: argparse.Namespace,
+    rows: Sequence[dict[str, Any]] = (),
+    peers: Sequence[str] = (),
 ) -> NoReturn:
     """Print the figures with their limits, warn of slow ones, print the JSON line, and exit: 1 for a miss.
 
@@ -206,6 +259,7 @@ def finish(
         figures: by name.
         options: of `parse_options`; with --quick no limit is judged.
         rows: of the table, as plain data, for the JSON line; floats are rounded to six digits.
+        peers: the distributions compared with, whose versions the JSON line names.
     """
     gflops = matrix_gflops()
     print()
@@ -233,7 +287,10 @@ def finish(
         "versions": {
             "python": platform.python_version(),
             "machine": platform.machine(),
-            **{package: version(package) for package in ("torch", "numpy", "scikit-learn", "dgm-course")},
+            **{
+                package: version(package)
+                for package in ("torch", "numpy", "scikit-learn", "dgm-course", *peers)
+            },
         },
     }
     print(json.dumps(line, allow_nan=False))

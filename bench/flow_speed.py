@@ -4,19 +4,18 @@ The same architecture in all three: 8 affine couplings on alternating halves, co
 layers of 64 ReLUs, base N(0, I), float32, one thread; parameter counts agree within 5 %. The figure of a cell
 is the time of the better of the two divided by dgm's: at least 1.2 in every cell. Rounds alternate
 between the libraries, and each time is the median over the rounds, so what else runs on the machine weighs on
-all three alike. One minute on an idle core.
+all three alike; the spread is over five such repeats. One minute on an idle core.
 
 zuko and normflows are in the environment that `make peers` builds.
 """
 
 import argparse
-import statistics
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from common import CpuClock, Figure, finish, need, parse_options, table
+from common import Figure, count_parameters, finish, need, parse_options, race, table
 from torch import Tensor, nn
 
 from dgm.flows import FlowModel, RealNVP, StandardNormal
@@ -24,9 +23,9 @@ from dgm.nn import seeded
 
 LAYERS, HIDDEN = 8, (64, 64)
 SIZES = ((2, 2048), (64, 512))  # dimensions, batch
-ROUNDS = 25
-ROUND_SECONDS = 0.03  # at least, of one library in one round
+ROUNDS, REPEATS = 5, 5  # of each repeat, and of the measurement
 PEERS = ("zuko", "normflows")
+AT_LEAST = 1.2
 
 
 class Contestant:
@@ -42,11 +41,6 @@ class Contestant:
         self, model: nn.Module, log_prob: Callable[[Tensor], Tensor], sample: Callable[[int], Tensor]
     ) -> None:
         self.model, self.log_prob, self.sample = model, log_prob, sample
-
-    @property
-    def parameters(self) -> int:
-        """How many trained numbers."""
-        return sum(p.numel() for p in self.model.parameters())
 
     def forward_backward(self, x: Tensor) -> None:
         """One training step without the optimiser's part."""
@@ -78,28 +72,10 @@ def build(dims: int) -> dict[str, Contestant]:
     }
 
 
-def seconds_per_call(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """The median CPU time of each call, the libraries taking turns."""
-    repeats, times = {}, {name: [] for name in calls}
-    for name, call in calls.items():
-        call()
-        with CpuClock() as clock:
-            for _ in range(3):
-                call()
-        repeats[name] = max(1, round(ROUND_SECONDS * 3 / clock.seconds))
-    for _ in range(rounds):
-        for name, call in calls.items():
-            with CpuClock() as clock:
-                for _ in range(repeats[name]):
-                    call()
-            times[name].append(clock.seconds / repeats[name])
-    return {name: statistics.median(values) for name, values in times.items()}
-
-
-def cells(dims: int, batch: int, rounds: int) -> list[dict[str, Any]]:
+def cells(dims: int, batch: int, quick: bool) -> list[dict[str, Any]]:
     """The rows of the table for one size."""
     models = build(dims)
-    counts = {name: model.parameters for name, model in models.items()}
+    counts = {name: count_parameters(model.model) for name, model in models.items()}
     if max(counts.values()) > 1.05 * min(counts.values()):
         sys.exit(f"parameter counts differ by more than 5 %: {counts}")
     x = torch.randn(batch, dims, generator=torch.Generator().manual_seed(1))
@@ -112,14 +88,14 @@ def cells(dims: int, batch: int, rounds: int) -> list[dict[str, Any]]:
         "sample": {name: without_gradients(m.sample, batch) for name, m in models.items()},
         "forward and backward": {name: (lambda m=m: m.forward_backward(x)) for name, m in models.items()},
     }
-    rows = []
+    rows: list[dict[str, Any]] = []
     for operation, calls in operations.items():
-        times = seconds_per_call(calls, rounds)
+        milliseconds, ratios = race(calls, *((2, 1) if quick else (ROUNDS, REPEATS)))
         rows.append(
             {
                 "row": f"d = {dims}, batch {batch}, {operation}",
-                **{f"{name}_ms": 1000 * t for name, t in times.items()},
-                "ratio": min(times[name] for name in PEERS) / times["dgm"],
+                **{f"{name}_ms": value for name, value in milliseconds.items()},
+                "ratios": ratios,
                 **{f"{name}_parameters": n for name, n in counts.items()},
             }
         )
@@ -130,16 +106,18 @@ def main(options: argparse.Namespace) -> None:
     """Time every cell of the table once; seeds would only change the numbers that are multiplied."""
     need("flow_speed", PEERS, "make peers")
     options.seeds = 1
-    rows = [row for dims, batch in SIZES for row in cells(dims, batch, 2 if options.quick else ROUNDS)]
-    print(f"{LAYERS} affine couplings, conditioners {HIDDEN}; milliseconds of CPU per call, medians")
+    rows = [row for dims, batch in SIZES for row in cells(dims, batch, options.quick)]
+    print(f"{LAYERS} affine couplings, conditioners {HIDDEN}")
+    print("milliseconds of CPU per call, the best of the repeats' medians; the ratio is their median")
+    figures = {
+        row["row"]: Figure(
+            row.pop("ratios"), "times the better peer's speed", at_least=AT_LEAST, by_median=True
+        )
+        for row in rows
+    }
     columns = ("", "dgm", *PEERS, "ratio")
-    print(table(columns, [list(row.values())[:5] for row in rows]))
-    finish(
-        "flow_speed",
-        {row["row"]: Figure([row["ratio"]], "times the better peer's speed", at_least=1.2) for row in rows},
-        options=options,
-        rows=rows,
-    )
+    print(table(columns, [[*list(row.values())[:4], figures[row["row"]].judged] for row in rows]))
+    finish("flow_speed", figures, options=options, rows=rows, peers=PEERS)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ import torch
 
 from dgm.data import load_digits
 from dgm.flows import Flatten, FlowModel, Line, StandardNormal, UnitCube
+from dgm.gan import gan_step, wgan_step
+from dgm.recipes.gan import fall
 
 BENCH = Path(__file__).parents[2] / "bench"
 spec = importlib.util.spec_from_file_location("bench_common", BENCH / "common.py")
@@ -214,20 +216,26 @@ def test_flow_digits_rates_in_bits_per_dimension():
     assert flow_digits.histogram_bits() == pytest.approx(bits / 64 / len(test_x), rel=1e-5)
 
 
-def test_flow_speed_takes_turns_and_finds_the_slower_call():
+def test_calls_take_turns_and_the_slower_one_is_found():
     calls = []
 
     def work(name, size):
         calls.append(name)
         torch.rand(size, size) @ torch.rand(size, size)
 
-    flow_speed = script("flow_speed")
-    seconds = flow_speed.seconds_per_call(
-        {"small": lambda: work("small", 8), "large": lambda: work("large", 400)}, rounds=3
-    )
+    racers = {"small": lambda: work("small", 8), "large": lambda: work("large", 400)}
+    seconds = common.take_turns(racers, rounds=3)
     assert seconds["large"] > 3 * seconds["small"] > 0
     turns = [a for a, b in zip(calls, [*calls[1:], ""], strict=True) if a != b]
     assert turns == ["small", "large"] * 4  # once to warm up, then three rounds
+
+
+def test_a_race_compares_the_first_with_the_best_of_the_others(monkeypatch):
+    times = iter([{"dgm": 2.0, "a": 3.0, "b": 5.0}, {"dgm": 1.0, "a": 4.0, "b": 2.5}])
+    monkeypatch.setattr(common, "take_turns", lambda calls, rounds: next(times))
+    milliseconds, ratios = common.race({"dgm": None, "a": None, "b": None}, rounds=1, repeats=2)
+    assert milliseconds == {"dgm": 1000.0, "a": 3000.0, "b": 2500.0}
+    assert ratios == [1.5, 2.5]
 
 
 # bench/gan_digits.py
@@ -270,9 +278,9 @@ def test_the_plain_step_is_the_same_step(gan_digits, name):
         if by_hand:
             step = gan_digits.plain_step(recipe, players, rng)
         elif recipe.wgan:
-            step = partial(gan_digits.wgan_step, players, penalty=recipe.weight, rng=rng)
+            step = partial(wgan_step, players, penalty=recipe.weight, rng=rng)
         else:
-            step = partial(gan_digits.gan_step, players, r1=recipe.weight, rng=rng)
+            step = partial(gan_step, players, r1=recipe.weight, rng=rng)
         for _ in range(3):
             step(images)
         assert (players.generator.net[0].weight - start).abs().max() > recipe.rate_g
@@ -285,11 +293,12 @@ def test_a_run_depends_on_its_seed_alone(gan_digits, name):
     recipe, x = small(gan_digits, name)
     samples = []
     for seed in (0, 0, 1):
-        players, y = gan_digits.train(recipe, x, seed)
-        samples.append(gan_digits.draw(players, recipe, y))
-        assert y.unique().numel() == (recipe.clusters or 1)
+        model = gan_digits.train(recipe, x, seed)
+        samples.append(gan_digits.draw(model))
+        assert (0 if model.labels is None else model.labels.unique().numel()) == recipe.clusters
+        players = model.players
         rates = [o.param_groups[0]["lr"] for o in (players.optimiser_g, players.optimiser_d)]
-        last = gan_digits.fall(recipe.steps - 1, recipe.steps)
+        last = fall(recipe.steps - 1, recipe.steps)
         assert rates == pytest.approx([recipe.rate_g * last, recipe.rate_d * last])
     assert samples[0].shape == (1200, 1, 8, 8)
     assert samples[0].dtype == torch.uint8
@@ -297,8 +306,8 @@ def test_a_run_depends_on_its_seed_alone(gan_digits, name):
     assert not torch.equal(samples[0], samples[2])
 
 
-def test_rates_fall_from_one_to_a_fiftieth(gan_digits):
-    assert [gan_digits.fall(done, 100) for done in (0, 50, 100, 200)] == pytest.approx([1, 0.51, 0.02, 0.02])
+def test_rates_fall_from_one_to_a_fiftieth():
+    assert [fall(done, 100) for done in (0, 50, 100, 200)] == pytest.approx([1, 0.51, 0.02, 0.02])
 
 
 def test_copies_of_the_training_images_are_found_out(gan_digits):
