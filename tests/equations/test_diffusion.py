@@ -12,6 +12,7 @@ from dgm.diffusion import (
     ExactMixture,
     VarianceDenoiser,
     ancestral,
+    convert,
     cosine_schedule,
     draw_steps,
     eps_from_x0,
@@ -22,6 +23,7 @@ from dgm.diffusion import (
     posterior,
     q_sample,
     reverse_moments,
+    score_from_x0,
     simple_loss,
     step_kl,
     variational_bound,
@@ -118,6 +120,7 @@ def test_snr_is_the_ratio_of_measured_variances(t):
     snr = float(SHORT.snr(full(t, 1)))
     assert float(signal / noise) == pytest.approx(snr, rel=4 * math.sqrt(4 / n))
     assert snr == pytest.approx(BAR[t] / (1 - BAR[t]))
+    assert float(SHORT.log_snr(full(t, 1))) == pytest.approx(math.log(BAR[t] / (1 - BAR[t])))
 
 
 @pytest.mark.equation("diff-linear")
@@ -179,6 +182,7 @@ def test_bound_is_the_log_ratio_of_two_chains(variance):
         path.append(q.mean + q.stddev * torch.randn(n, 1, generator=generator, dtype=F64))
         ratio += q.log_prob(path[-1])
     ratio -= Normal(0.0, 1.0).log_prob(path[-1])
+    last = torch.zeros(n, 1, dtype=F64)
     for t in range(1, 5):
         of_noisy, of_data, var = conditioned(t, beta)
         if variance == "large":
@@ -186,12 +190,19 @@ def test_bound_is_the_log_ratio_of_two_chains(variance):
         elif t == 1:
             var = conditioned(2, beta)[2]
         mean = of_noisy * path[t] + of_data * guess(path[t], full(t, n))
-        ratio -= Normal(mean, math.sqrt(var)).log_prob(path[t - 1])
+        step = Normal(mean, math.sqrt(var)).log_prob(path[t - 1])
+        ratio -= step
+        last = -step if t == 1 else last
     terms = variational_bound(guess, x0, TINY, variance=variance, generator=rng(1))
     total = terms.decoder + terms.kl.sum(1) + terms.prior
     error = math.sqrt(float(ratio.var() + total.var()) / n)
     assert abs(float(ratio.mean() - total.mean())) < 4 * error
     close(terms.total, total)
+    # Each end of the chain by itself: what is left in x_T, and the last step onto the data.
+    alpha_bar = float(np.prod(1 - beta[1:]))
+    left = kl_divergence(Normal(math.sqrt(alpha_bar) * x0[:, 0], math.sqrt(1 - alpha_bar)), Normal(0.0, 1.0))
+    close(terms.prior, left)
+    assert abs(float(z_score(last, float(terms.decoder.mean())))) < 4 * math.sqrt(2)  # both are estimates
 
 
 @pytest.mark.equation("diff-bound")
@@ -232,6 +243,7 @@ def test_kl_is_an_error_of_the_data():
     close(step_kl(guess, X0, STEPS, EPS, SHORT), kl, rtol=1e-7)
     close(weight * (X0 - guess(x_t, STEPS)).square().sum(1), kl, rtol=1e-7)
     close(weight, (SHORT.snr(STEPS - 1) - SHORT.snr(STEPS)) / 2, rtol=1e-7)
+    close(simple_loss(guess, X0, STEPS, EPS, SHORT, predicts="x0", weight=weight), kl, rtol=1e-7)
 
 
 @pytest.mark.equation("diff-kl-eps")
@@ -258,7 +270,9 @@ def test_kl_is_an_error_of_the_velocity():
     v_hat = alpha * (x_t - alpha * x0_hat) / sigma - sigma * x0_hat
     error = (alpha * EPS - sigma * X0 - v_hat).square().sum(1)
     kl = kl_divergence(true, model).sum(1)
-    close(variational_weight(STEPS, SHORT, "v") * error, kl, rtol=1e-7)
+    weight = variational_weight(STEPS, SHORT, "v")
+    close(weight * error, kl, rtol=1e-7)
+    close(simple_loss(lambda x, t: v_hat, X0, STEPS, EPS, SHORT, predicts="v", weight=weight), kl, rtol=1e-7)
     close(step_kl(guess, X0, STEPS, EPS, SHORT), kl, rtol=1e-7)
 
 
@@ -309,7 +323,8 @@ def test_score_of_the_noisy_density_gives_the_conditional_means(t):
     tweedie = x0_from_score(x, full(t, 3), score, SHORT)
     close(tweedie, mean, rtol=1e-7, atol=1e-8)
     close(eps_from_x0(x, full(t, 3), tweedie, SHORT), noise, rtol=1e-7, atol=1e-8)
-    close(-sigma * score, noise, rtol=1e-7, atol=1e-8)
+    close(convert(score, x, full(t, 3), SHORT, "score", "eps"), noise, rtol=1e-7, atol=1e-8)
+    close(score_from_x0(x, full(t, 3), mean, SHORT), score, rtol=1e-6, atol=1e-7)
     exact = ExactMixture.isotropic([[m] for m in means], stds, weights)
     close(exact.denoiser(SHORT)(x, full(t, 3)), mean, rtol=1e-7, atol=1e-8)
 
