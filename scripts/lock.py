@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-EXTRAS = ("course", "dev")
+EXTRAS = ("course", "cluster", "dev")
 LOCK, PEERS_LOCK = "requirements.lock", "bench/requirements.lock"
 
 

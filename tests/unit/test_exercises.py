@@ -2,9 +2,7 @@
 
 import ast
 import json
-import re
 import shutil
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ from torch import Tensor
 
 import coursekit.exercises.notebook as notebook_module
 from coursekit.authoring import generate
-from coursekit.authoring import notebooks as nb
+from coursekit.authoring.leaks import MARKS, secret_lines
 from coursekit.exercises import (
     Criterion,
     Probe,
@@ -38,8 +36,6 @@ from coursekit.exercises.scan import forbidden_in_answer
 ROOT = Path(__file__).parents[2]
 SOLUTIONS, STUDENT = ROOT / "solutions", ROOT / "exercises"
 SLUGS = generate.slugs(SOLUTIONS)
-# `mu, logvar = posterior(seed)`: inputs of a probe, which everybody may read.
-INPUTS = re.compile(r"[\w, *]+ = \w+\(seed\)")
 
 
 def copy_sources(to: Path) -> None:
@@ -84,58 +80,9 @@ def test_check_names_what_is_stale(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "01_autoencoder" not in out
 
 
-def secret_lines(slug: str) -> set[str]:
-    """Lines of the solution regions, hidden checks and wrong answers, long enough to mean something."""
-    cells = [c.source for c in nb.read_py(SOLUTIONS / f"{slug}.py").cells if c.cell_type == "code"]
-    lines = {line for source in cells for line in generate.solution_lines(source)}
-    discussions = [
-        c.source
-        for c in nb.read_py(SOLUTIONS / f"{slug}.py").cells
-        if generate.SOLUTION_TAG in c.metadata.get("tags", [])
-    ]
-    lines |= {
-        line
-        for text in discussions
-        for line in text.split("\n")
-        if line not in (":::{admonition} Discussion", ":class: dropdown", ":::")
-    }
-    for name in ("hidden.py", "answers.py"):
-        source = (SOLUTIONS / "checks" / slug / name).read_text()
-        # The answer's first line and its imports are given to everybody.
-        lines |= {li.strip() for li in source.split("\n") if not li.startswith(("from ", "import ", "def "))}
-    lines -= openly_given()
-    return {line for line in lines if len(line) >= 16 and not INPUTS.fullmatch(line)}
-
-
-@cache
-def openly_given() -> frozenset[str]:
-    """Lines that some notebook hands out on purpose: code around the solution regions, and stubs.
-
-    One notebook's hunt for a bug may hold a coupling that another one asks for; what is left over is what
-    `generate` and the visible checks must keep back. Read from the sources without `generate`'s own parser.
-    """
-    lines = {"super().__init__()"}  # says nothing of any answer
-    for slug in SLUGS:
-        for cell in nb.read_py(SOLUTIONS / f"{slug}.py").cells:
-            if cell.cell_type == "code" and generate.SOLUTION_TAG not in cell.metadata.get("tags", []):
-                outside = re.sub(r"# BEGIN SOLUTION.*?# END SOLUTION", "", cell.source, flags=re.DOTALL)
-                lines |= {line.strip() for line in outside.split("\n")} | given_lines(cell.source)
-    return frozenset(lines)
-
-
-def given_lines(source: str) -> set[str]:
-    """Lines of the code that a task starts from, as in the hunt for a bug: after STUB, as comments."""
-    lines: set[str] = set()
-    after = False
-    for line in (raw.strip() for raw in source.split("\n")):
-        after = (after or line == generate.STUB) and line != generate.END
-        lines |= {line.removeprefix("#").strip()} if after else set()
-    return lines
-
-
 @pytest.mark.parametrize("slug", SLUGS)
 def test_no_line_of_a_solution_or_hidden_check_is_shipped(slug: str) -> None:
-    secret = secret_lines(slug)
+    secret = secret_lines(SOLUTIONS, slug)
     assert len(secret) > 100
     shipped: list[str] = []
     for path in STUDENT.rglob("*.py"):
@@ -145,20 +92,20 @@ def test_no_line_of_a_solution_or_hidden_check_is_shipped(slug: str) -> None:
         shipped += [line.strip() for cell in cells for line in cell.source.split("\n")]
         assert not any(cell.get("outputs") for cell in cells)
     assert secret & set(shipped) == set()
-    for name in ("BEGIN SOLUTION", "END SOLUTION", "HIDDEN", "WRONG =", "Discussion"):
+    for name in MARKS:
         assert not any(name in line for line in shipped), name
     there = {path.name for path in (STUDENT / "checks" / slug).glob("*.py")}
     assert there == {"probes.py", "visible.py"}
 
 
 def test_leak_test_can_fail() -> None:
-    assert "return per_latent.sum(dim=1)" in secret_lines("02_vae")
-    assert any("18 * m**2 * s**2" in line for line in secret_lines("02_vae"))
+    assert "return per_latent.sum(dim=1)" in secret_lines(SOLUTIONS, "02_vae")
+    assert any("18 * m**2 * s**2" in line for line in secret_lines(SOLUTIONS, "02_vae"))
     assert (
         "optimiser_d.zero_grad()  # the forger's loss of the last call has left gradients in the judge"
-        in (secret_lines("03_gan"))
+        in (secret_lines(SOLUTIONS, "03_gan"))
     )
-    assert "loss_d.backward(retain_graph=True)" not in secret_lines("03_gan")  # given
+    assert "loss_d.backward(retain_graph=True)" not in secret_lines(SOLUTIONS, "03_gan")  # given
 
 
 def test_stub_names_the_function_and_keeps_the_rest() -> None:
