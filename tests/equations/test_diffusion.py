@@ -332,7 +332,7 @@ def test_score_of_the_noisy_density_gives_the_conditional_means(t):
 @pytest.mark.equation("diff-variance")
 @pytest.mark.parametrize(("variance", "of_data"), [("small", 0.0), ("large", 1.0)])
 @pytest.mark.parametrize("t", STEPS.tolist())
-def test_the_two_variances_are_those_of_a_point_and_of_the_unit_gaussian(variance, of_data, t):
+def test_two_variances_are_those_of_a_point_and_of_the_unit_gaussian(variance, of_data, t):
     """The true Var(x_{t-1} | x_t): the chain as a matrix acting on x0 and t noises, conditioned."""
     rows = [np.eye(t + 1)[0] * math.sqrt(of_data)]
     for step in range(1, t + 1):

@@ -317,7 +317,7 @@ def data_given(x_t: float, t: int) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.equation("guide-jensen")
 @pytest.mark.parametrize("t", [150, 500, 800])
-def test_the_noisy_classifier_is_a_mean_and_its_power_is_not_the_mean_of_powers(t):
+def test_a_noisy_classifier_is_a_mean_its_power_no_mean_of_powers(t):
     for x_t in (-0.9, 0.1, 0.8):
         log_joint, of_class = data_given(x_t, t)
         weight = log_joint.softmax(0)

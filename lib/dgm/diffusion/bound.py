@@ -86,6 +86,8 @@ def step_kl(
         ValueError: if a t is below 2; at t = 1 the term is `decoder_nll`.
 
     Source: Ho, Jain & Abbeel 2020, section 2.
+    Equation: diff-kl-mean
+    Test: tests/equations/test_diffusion.py::test_kl_is_an_error_of_the_mean_and_a_constant
     """
     if t.numel() and int(t.min()) < 2:
         raise ValueError(f"t must be at least 2, got {int(t.min())}; the term of t = 1 is decoder_nll")
@@ -158,6 +160,8 @@ def variational_bound(
         ValueError: if `steps` is not in 1..T - 1, or x does not fit `levels`.
 
     Source: Ho, Jain & Abbeel 2020, section 2.
+    Equation: diff-bound
+    Test: tests/equations/test_diffusion.py::test_bound_is_the_log_ratio_of_two_chains
     """
     x0 = _scaled(x, levels, x.dtype if x.is_floating_point() else torch.get_default_dtype())
     edges = _strata(schedule.T, steps)

@@ -108,7 +108,11 @@ class ExactMixture:
         return self._pieces(x_t, t, schedule)[0].logsumexp(dim=1).to(x_t.dtype)
 
     def component_log_prob(self, x_t: Tensor, t: Tensor, schedule: Schedule) -> Tensor:
-        """log p(k | x_t) (B, K): the exact classifier of noisy points."""
+        """log p(k | x_t) (B, K): the exact classifier of noisy points.
+
+        Equation: guide-jensen
+        Test: tests/equations/test_guidance.py::test_a_noisy_classifier_is_a_mean_its_power_no_mean_of_powers
+        """
         return self._pieces(x_t, t, schedule)[0].log_softmax(dim=1).to(x_t.dtype)
 
     def score(self, x_t: Tensor, t: Tensor, schedule: Schedule) -> Tensor:

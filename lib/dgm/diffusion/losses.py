@@ -53,6 +53,8 @@ def simple_loss(
         ValueError: if shapes do not fit, that of the network's output included.
 
     Source: Ho, Jain & Abbeel 2020, section 3.4.
+    Equation: diff-simple
+    Test: tests/equations/test_diffusion.py::test_simple_loss_of_the_best_network_is_the_conditional_variance
     """
     x_t = q_sample(x0, t, eps, schedule)
     prediction = network(x_t, t) if y is None else network(x_t, t, y)
@@ -89,6 +91,9 @@ def variational_weight(t: Tensor, schedule: Schedule, form: str, *, variance: st
         ValueError: on another form or variance.
 
     Source: Ho, Jain & Abbeel 2020, section 3.2; in terms of the SNR, Kingma et al. 2021.
+    Equation: diff-kl-mean, diff-kl-x0, diff-kl-eps, diff-kl-v, guide-loss
+    Test: tests/equations/test_diffusion.py::test_kl_is_an_error_of_the_velocity,
+        tests/equations/test_guidance.py::test_ddpms_member_has_the_bounds_weight
     """
     if variance not in ("small", "large"):
         raise ValueError(f'variance must be "small" or "large", got {variance!r}')
@@ -160,6 +165,8 @@ def hybrid_loss(
         (B,), a sum over dimensions.
 
     Source: Nichol & Dhariwal 2021, section 3.1.
+    Equation: diff-hybrid
+    Test: tests/equations/test_diffusion.py::test_hybrid_loss_teaches_the_mean_by_the_simple_part_alone
     """
     x_t = q_sample(x0, t, eps, schedule)
     out = network(x_t, t) if y is None else network(x_t, t, y)

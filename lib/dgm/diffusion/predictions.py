@@ -77,6 +77,8 @@ def x0_from_score(x_t: Tensor, t: Tensor, score: Tensor, schedule: Schedule) -> 
         (B, ...) x0_hat.
 
     Source: Efron 2011.
+    Equation: diff-tweedie
+    Test: tests/equations/test_diffusion.py::test_score_of_the_noisy_density_gives_the_conditional_means
     """
     check_same_shape("score", score, "x_t", x_t)
     alpha, sigma = schedule.coefficients(t, x_t)
@@ -135,6 +137,8 @@ def score_from_x0(x_t: Tensor, t: Tensor, x0: Tensor, schedule: Schedule) -> Ten
         (B, ...) score.
 
     Source: Efron 2011.
+    Equation: diff-tweedie
+    Test: tests/equations/test_diffusion.py::test_score_of_the_noisy_density_gives_the_conditional_means
     """
     check_same_shape("x0", x0, "x_t", x_t)
     alpha, sigma = schedule.coefficients(t, x_t)

@@ -25,6 +25,8 @@ def q_sample(x0: Tensor, t: Tensor, eps: Tensor, schedule: Schedule) -> Tensor:
         ValueError: if the shapes do not fit or t is out of range.
 
     Source: Ho, Jain & Abbeel 2020, section 2.
+    Equation: diff-marginal
+    Test: tests/equations/test_diffusion.py::test_jump_has_the_moments_of_the_simulated_chain
     """
     check_same_shape("eps", eps, "x0", x0, "draw one eps for each entry of x0: randn_like(x0)")
     alpha, sigma = schedule.coefficients(t, x0)
@@ -49,6 +51,8 @@ def forward_step(x_prev: Tensor, t: Tensor, eps: Tensor, schedule: DiscreteSched
         ValueError: if the shapes do not fit or t is out of range.
 
     Source: Ho, Jain & Abbeel 2020, section 2.
+    Equation: diff-step
+    Test: tests/equations/test_diffusion.py::test_one_step_shrinks_and_adds_noise
     """
     check_same_shape("eps", eps, "x_prev", x_prev)
     beta = at_step(schedule.beta, t, x_prev)
@@ -110,6 +114,8 @@ def posterior(
         ValueError: if the shapes do not fit, t is 0, or s is missing for a continuous schedule.
 
     Source: Ho, Jain & Abbeel 2020, section 2; for any s, Kingma et al. 2021, appendix A.
+    Equation: diff-posterior, diff-posterior-var
+    Test: tests/equations/test_diffusion.py::test_posterior_mean_is_bayes_rule
     """
     check_same_shape("x0", x0, "x_t", x_t)
     s = step_before(t, schedule) if s is None else s

@@ -89,6 +89,8 @@ def learned_logvar(fraction: Tensor, t: Tensor, schedule: Schedule, s: Tensor | 
         (B, ...) log-variance.
 
     Source: Nichol & Dhariwal 2021, section 3.1.
+    Equation: diff-learned-variance
+    Test: tests/equations/test_diffusion.py::test_learned_variance_is_geometric_between_the_two
     """
     s = step_before(t, schedule) if s is None else s
     low, high = (
@@ -126,6 +128,8 @@ def reverse_moments(
         ValueError: on another variance, or one that this denoiser does not give.
 
     Source: Ho, Jain & Abbeel 2020, section 3.2.
+    Equation: diff-variance
+    Test: tests/equations/test_diffusion.py::test_two_variances_are_those_of_a_point_and_of_the_unit_gaussian
     """
     s = step_before(t, schedule) if s is None else s
     x0_hat, fraction = predict(denoiser, x_t, t, variance)

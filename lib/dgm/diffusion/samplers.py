@@ -62,6 +62,8 @@ def ancestral(
         ValueError: on times that do not fit, or another variance.
 
     Source: Ho, Jain & Abbeel 2020, algorithm 2; fewer steps: Nichol & Dhariwal 2021, section 4.
+    Equation: diff-ancestral
+    Test: tests/equations/test_diffusion.py::test_ancestral_step_has_the_models_moments
     """
     x = x_T
     for t, s in pairwise(_times(times, schedule)):
@@ -108,7 +110,7 @@ def ddim(
         ValueError: on times that do not fit, or an eta outside [0, 1].
 
     Source: Song, Meng & Ermon 2021, section 4.1.
-    Equation: guide-family, guide-ddim, guide-eta, guide-deterministic
+    Equation: guide-family, guide-marginals, guide-ddim, guide-eta, guide-deterministic
     Test: tests/equations/test_guidance.py::test_a_step_puts_data_old_noise_and_fresh_noise_together
     """
     if not 0 <= eta <= 1:

@@ -43,7 +43,11 @@ class Schedule(ABC):
         return 2 * (self.alpha(t).log() - self.sigma(t).log())
 
     def snr(self, t: Tensor) -> Tensor:
-        r"""Signal-to-noise ratio $\alpha^2(t) / \sigma^2(t)$: (B,), inf at t = 0."""
+        r"""Signal-to-noise ratio $\alpha^2(t) / \sigma^2(t)$: (B,), inf at t = 0.
+
+        Equation: diff-snr
+        Test: tests/equations/test_diffusion.py::test_snr_is_the_ratio_of_measured_variances
+        """
         return (self.alpha(t) / self.sigma(t)).square()
 
     def coefficients(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -161,6 +165,8 @@ def linear_schedule(T: int = 1000, beta_1: float = 1e-4, beta_T: float = 0.02) -
         The schedule.
 
     Source: Ho, Jain & Abbeel 2020, section 4.
+    Equation: diff-linear
+    Test: tests/equations/test_diffusion.py::test_linear_betas_grow_evenly_and_end_in_noise
     """
     _check_T(T)
     return DiscreteSchedule(
@@ -185,6 +191,8 @@ def cosine_schedule(T: int = 1000, s: float = 0.008, max_beta: float = 0.999) ->
         The schedule; its `alpha_bar` is the product of the clipped steps.
 
     Source: Nichol & Dhariwal 2021, section 3.2.
+    Equation: diff-cosine
+    Test: tests/equations/test_diffusion.py::test_cosine_schedule_turns_an_angle_evenly
     """
     _check_T(T)
     u = torch.arange(T + 1, dtype=torch.float64) / T
