@@ -9,138 +9,70 @@ setting was chosen on it, and the test split is only read off.
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-import torch
 from common import CpuClock, Figure, finish, parse_options, table, warm_up
-from torch import Tensor
 
-from dgm.autoregressive import Autoregressive, CausalNeighbours, GatedPixelCNN, PixelCNN, PixelTransformer
-from dgm.data import Batches, augment_digits, load_digits
-from dgm.nn import EMA, seeded
-from dgm.tensor import bits_per_dim
-from dgm.train import fit
+from dgm.autoregressive import Autoregressive, GatedPixelCNN, PixelCNN, PixelTransformer
+from dgm.data import load_digits
+from dgm.recipes import RECIPES, AutoregressiveRecipe
 
-LEVELS, SHAPE, DIMS = 17, (1, 8, 8), 64
-COPIES = 12  # warped copies of the training images, made once; their seconds count
-REAL, WARPED = 0, 1  # the label that tells the model which of the two it sees
+LEVELS, SHAPE = 17, (1, 8, 8)
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """All that a run depends on, beside the seed.
+STEPS = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Other(AutoregressiveRecipe):
+    """Another network, trained as the best one is.
 
     Args:
-        build: a fresh model.
-        warped: the share of a batch that is warped; the model is told which is which. 0 for no labels.
-        steps: of AdamW, with a cosine from `rate` to 0.
+        make: a fresh network; what it is made of stands there alone.
+        steps: of AdamW.
     """
 
-    build: Callable[[], Autoregressive]
+    make: Callable[[], Autoregressive]
+    steps: int
     warped: float = 0.6
-    steps: int = 2000
-    batch: int = 32
     rate: float = 3e-3
     weight_decay: float = 1e-2
-    ema: float = 0.995
+    full_steps: int = 0
+    quarter_steps: int = 0
+
+    def build(self) -> Autoregressive:
+        """A fresh network."""
+        return self.make()
 
 
-RECIPES = {
-    "causal neighbours": Recipe(
-        lambda: CausalNeighbours(LEVELS, SHAPE, radius=2, width=96, blocks=2, dropout=0.3, classes=2),
-        warped=0.75,
-        rate=1e-2,
-        weight_decay=0.1,
+OTHERS = {
+    "PixelCNN": Other(
+        make=lambda: PixelCNN(LEVELS, SHAPE, width=48, layers=4, dropout=0.1, classes=2), steps=1500
     ),
-    "PixelCNN": Recipe(
-        lambda: PixelCNN(LEVELS, SHAPE, width=48, layers=4, dropout=0.1, classes=2), steps=1500
+    "gated PixelCNN": Other(
+        make=lambda: GatedPixelCNN(LEVELS, SHAPE, width=32, layers=3, dropout=0.1, classes=2), steps=1000
     ),
-    "gated PixelCNN": Recipe(
-        lambda: GatedPixelCNN(LEVELS, SHAPE, width=32, layers=3, dropout=0.1, classes=2), steps=1000
-    ),
-    "Transformer": Recipe(
-        lambda: PixelTransformer(LEVELS, SHAPE, width=64, layers=3, dropout=0.1, classes=2),
+    "Transformer": Other(
+        make=lambda: PixelTransformer(LEVELS, SHAPE, width=64, layers=3, dropout=0.1, classes=2),
         steps=800,
         rate=2e-3,
     ),
 }
-BEST = "causal neighbours"
 
 
-def labels(model: Autoregressive, n: int, kind: int) -> Tensor | None:
-    """(n,) labels that say real or warped; None for a model without labels."""
-    return torch.full((n,), kind) if model.classes else None
-
-
-@torch.no_grad()
-def nll_bpd(model: Autoregressive, x: Tensor) -> float:
-    """Mean bits per dimension of whole images."""
-    log_prob = torch.cat([model.log_prob(part, labels(model, len(part), REAL)) for part in x.split(256)])
-    return -bits_per_dim(log_prob.mean().item(), DIMS)
-
-
-def train(recipe: Recipe, seed: int, trace: list[float] | None = None) -> tuple[Autoregressive, int]:
-    """Train on the training split; the weights and the step that were best on the validation split."""
-    generator = torch.Generator().manual_seed(seed)
-    x = load_digits("train").x.int()
-    valid = load_digits("valid").x.int()
-    with seeded(seed):  # the initial weights, and dropout
-        model = recipe.build()
-        averaged = EMA(model, recipe.ema)
-        kept = averaged.model
-        assert isinstance(kept, Autoregressive)
-        warped = round(recipe.warped * recipe.batch) if model.classes else 0
-        copies = augment_digits(x.byte().repeat(COPIES, 1, 1, 1), generator).int() if warped else x
-        optimiser = torch.optim.AdamW(
-            model.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay, fused=True
-        )
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, recipe.steps)
-        others = Batches(copies, batch_size=max(warped, 1), generator=generator)
-
-        def step(batch: Tensor) -> dict[str, Tensor]:
-            y = None
-            if warped:
-                y = torch.cat([torch.full((len(batch),), REAL), torch.full((warped,), WARPED)])
-                batch = torch.cat([batch, next(others)])
-            loss = -model.log_prob(batch, y).mean() / DIMS
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            averaged.update()
-            return {"loss": loss}
-
-        def validate() -> dict[str, float]:
-            loss = nll_bpd(kept, valid)
-            if trace is not None:
-                trace.append(loss)
-            return {"loss": loss}
-
-        history = fit(
-            step,
-            Batches(x, batch_size=recipe.batch - warped, generator=generator),
-            steps=recipe.steps,
-            state={"kept": kept},
-            validate=validate,
-            keep_best=["kept"],
-        )
-    assert history.best_step is not None
-    return kept.eval(), history.best_step
-
-
-def measure(label: str, recipe: Recipe, seed: int) -> dict[str, Any]:
+def measure(label: str, recipe: AutoregressiveRecipe, seed: int, steps: int) -> dict[str, Any]:
     """One row of the table."""
     print(f"{label} (seed {seed})", flush=True)
     with CpuClock() as clock:
-        model, best_step = train(recipe, seed)
+        model = recipe.train(seed, steps, progress=True)
     return {
         "row": label,
         "seed": seed,
-        "valid_bpd": nll_bpd(model, load_digits("valid").x.int()),
-        "test_bpd": nll_bpd(model, load_digits("test").x.int()),
-        "best_step": best_step,
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "valid_bpd": model.bits_per_dimension(load_digits("valid").x)["exact"],
+        "test_bpd": model.bits_per_dimension(load_digits("test").x)["exact"],
+        "best_step": model.best_step,
+        "parameters": model.parameters,
         "train_cpu_s": clock.seconds,
     }
 
@@ -154,9 +86,12 @@ def show(rows: list[dict[str, Any]]) -> str:
 def main(options: argparse.Namespace) -> None:
     """The best recipe with every seed, the others with seed 0."""
     warm_up()
-    recipes = {k: replace(r, steps=20) for k, r in RECIPES.items()} if options.quick else RECIPES
-    runs = [measure(BEST, recipes[BEST], seed) for seed in range(options.seeds)]
-    others = [measure(label, recipe, 0) for label, recipe in recipes.items() if label != BEST]
+    steps = 20 if options.quick else STEPS
+    best = RECIPES["autoregressive"]
+    runs = [measure("causal neighbours", best, seed, steps) for seed in range(options.seeds)]
+    others = [
+        measure(label, other, 0, 20 if options.quick else other.steps) for label, other in OTHERS.items()
+    ]
     print("\ndigits, 1000 / 350 / 447, 17 levels; bits per dimension, exact")
     print(show(runs + others))
 

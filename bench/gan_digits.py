@@ -36,8 +36,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -45,16 +44,8 @@ import torch.nn.functional as F
 from common import CpuClock, Figure, finish, parse_options, table, warm_up
 from torch import Tensor
 
-from dgm.data import Batches, from_pm1, load_digits, to_pm1
-from dgm.gan import (
-    MLPDiscriminator,
-    MLPGenerator,
-    Players,
-    gan_step,
-    sample,
-    standing_statistics,
-    wgan_step,
-)
+from dgm.data import load_digits, to_pm1
+from dgm.gan import MLPDiscriminator, MLPGenerator, Players
 from dgm.metrics import (
     class_shares,
     classes_covered,
@@ -62,57 +53,47 @@ from dgm.metrics import (
     frechet_distance,
     nearest_distances,
 )
-from dgm.nn import EMA, seeded
+from dgm.recipes import RECIPES as RECIPES_OF_FAMILIES
+from dgm.recipes import SAMPLES, GANRecipe
+from dgm.recipes.gan import GANModel, networks, prepare, set_rates
 from dgm.train import fit
 
-SAMPLES = 1200  # for the Fréchet distance, which depends on the number
 HELD_OUT = 600
 LEVELS = 17
 ISSUE_FLOOR = 12.5  # middle of the 11 to 14 that the issue's classifier reads between real images
 SPLITS = 20  # over which the floor is measured here: one split reads 6 to 15
 COLLAPSE_SEEDS = 10
-END = 0.02  # of the rates, as a fraction of their start; between they fall linearly
 GROUP = 50  # steps of a loop that warm it up; twice as many are timed
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """All that a run depends on, beside the seed.
+@dataclass(frozen=True, kw_only=True)
+class Recipe(GANRecipe):
+    """One row of the table: a game as `dgm.recipes` plays it, and what is asked of it.
 
     Args:
-        wgan: Wasserstein critic with gradient penalty, else the non-saturating GAN with R1.
-        clusters: pseudo-labels; 0 for none.
-        steps: of the game; both rates fall linearly to `END`.
-        rate_g: of the generator's Adam.
-        rate_d: of the discriminator's Adam.
-        beta_1: of both.
-        weight: of R1 or of the gradient penalty.
+        steps: of the game.
         issue_limit: of the issue, on its scale.
         issue_aim: likewise.
         seconds: what the run may take on an idle core; for a warning only.
     """
 
-    wgan: bool
-    clusters: int
     steps: int
-    rate_g: float
-    rate_d: float
-    beta_1: float
-    weight: float
     issue_limit: float
     issue_aim: float
     seconds: float
-    batch: int = 64
-    latents: int = 32
-    hidden: tuple[int, ...] = (256, 256)
-    ema: float = 0.998
+
+
+def row(family: str, clusters: int, issue_limit: float, issue_aim: float, seconds: float) -> Recipe:
+    """The recipe of a family, with or without pseudo-labels."""
+    fields = asdict(RECIPES_OF_FAMILIES[family]) | {"clusters": clusters, "steps": 3000}
+    return Recipe(**fields, issue_limit=issue_limit, issue_aim=issue_aim, seconds=seconds)
 
 
 RECIPES = {
-    "GAN": Recipe(False, 0, 3000, 1e-3, 1e-3, 0.5, 0.1, 30, 24, 30),
-    "GAN, pseudo-labels": Recipe(False, 20, 3000, 1e-3, 1e-3, 0.5, 0.1, 20, 20, 30),
-    "WGAN-GP": Recipe(True, 0, 3000, 5e-4, 1e-3, 0.0, 1.0, 28, 22, 40),
-    "WGAN-GP, pseudo-labels": Recipe(True, 20, 3000, 5e-4, 1e-3, 0.0, 1.0, 19, 19, 40),
+    "GAN": row("GAN", 0, 30, 24, 30),
+    "GAN, pseudo-labels": row("GAN", 20, 20, 20, 30),
+    "WGAN-GP": row("WGAN-GP", 0, 28, 22, 40),
+    "WGAN-GP, pseudo-labels": row("WGAN-GP", 20, 19, 19, 40),
 }
 
 
@@ -134,81 +115,14 @@ def distance(x: Tensor, reference: Tensor) -> float:
     return frechet_distance(features(to_pm1(x, LEVELS)), features(to_pm1(reference, LEVELS)))
 
 
-def pseudo_labels(x: Tensor, clusters: int, seed: int) -> Tensor:
-    """k-means of the pixels: (N,) cluster of each image."""
-    from sklearn.cluster import KMeans
-
-    means = KMeans(clusters, n_init=2, random_state=seed)
-    return torch.as_tensor(means.fit_predict(x.flatten(1).double().numpy())).long()
+def train(recipe: Recipe, x: Tensor, seed: int) -> GANModel:
+    """Train on images x."""
+    return recipe.train(seed, recipe.steps, images=x, progress=True)
 
 
-def networks(recipe: Recipe, seed: int) -> Players:
-    """Both networks with their optimisers; the weights depend on the seed alone."""
-    with seeded(seed):
-        g = MLPGenerator(recipe.latents, (1, 8, 8), recipe.hidden, classes=recipe.clusters)
-        d = MLPDiscriminator((1, 8, 8), recipe.hidden, classes=recipe.clusters, minibatch_std=True)
-    adam = partial(torch.optim.Adam, betas=(recipe.beta_1, 0.99), fused=True)
-    return Players(
-        g,
-        d,
-        adam(g.parameters(), lr=recipe.rate_g),
-        adam(d.parameters(), lr=recipe.rate_d),
-        EMA(g, recipe.ema),
-    )
-
-
-def fall(done: int, steps: int) -> float:
-    """What the rates are multiplied by after so many steps: 1 at the start, `END` at the end."""
-    return 1 - (1 - END) * min(done / steps, 1)
-
-
-def set_rates(players: Players, recipe: Recipe, done: int) -> None:
-    """Give both optimisers the rates of the next step."""
-    factor = fall(done, recipe.steps)
-    for optimiser, rate in ((players.optimiser_g, recipe.rate_g), (players.optimiser_d, recipe.rate_d)):
-        optimiser.param_groups[0]["lr"] = rate * factor
-
-
-Step = Callable[[Any], dict[str, Tensor]]
-
-
-def prepare(recipe: Recipe, x: Tensor, seed: int) -> tuple[Players, Tensor, Batches, Step]:
-    """The players, the pseudo-label of each image (zeros without clusters), the batches, and the step."""
-    rng = torch.Generator().manual_seed(seed)
-    y = torch.zeros(len(x), dtype=torch.int64)
-    if recipe.clusters:
-        y = pseudo_labels(x, recipe.clusters, seed)
-    tensors = (to_pm1(x, LEVELS), y) if recipe.clusters else (to_pm1(x, LEVELS),)
-    batches = Batches(*tensors, batch_size=recipe.batch, generator=rng)
-    players = networks(recipe, seed)
-    done = 0
-
-    def step(batch: Any) -> dict[str, Tensor]:
-        nonlocal done
-        set_rates(players, recipe, done)
-        done += 1
-        real, labels = batch if recipe.clusters else (batch, None)
-        if recipe.wgan:
-            return wgan_step(players, real, labels, penalty=recipe.weight, rng=rng)
-        return gan_step(players, real, labels, r1=recipe.weight, rng=rng)
-
-    return players, y, batches, step
-
-
-def train(recipe: Recipe, x: Tensor, seed: int) -> tuple[Players, Tensor]:
-    """Train on images x; the players, and the pseudo-label of each image."""
-    players, y, batches, step = prepare(recipe, x, seed)
-    fit(step, batches, steps=recipe.steps)
-    labels, rng = y if recipe.clusters else None, torch.Generator().manual_seed(seed)
-    standing_statistics(players.best_generator, recipe.batch, labels, rng=rng)
-    return players, y
-
-
-def draw(players: Players, recipe: Recipe, y: Tensor) -> Tensor:
-    """1200 samples as grey levels, uint8; pseudo-labels drawn with the shares that they have in y."""
-    rng = torch.Generator().manual_seed(1)
-    labels = y[torch.randint(len(y), (SAMPLES,), generator=rng)] if recipe.clusters else None
-    return from_pm1(sample(players.best_generator, SAMPLES, labels, rng=rng), LEVELS)
+def draw(model: GANModel) -> Tensor:
+    """1200 samples as grey levels, uint8; pseudo-labels drawn with the shares that they have in training."""
+    return model.sample(SAMPLES, torch.Generator().manual_seed(1))
 
 
 def apart(samples: Tensor, x: Tensor, held_out: Tensor) -> float:
@@ -222,8 +136,8 @@ def measure(name: str, recipe: Recipe, seed: int) -> dict[str, Any]:
     print(f"{name} (seed {seed})", flush=True)
     x, held_out = random_split(seed)
     with CpuClock() as clock:
-        players, y = train(recipe, x, seed)
-    samples = draw(players, recipe, y)
+        model = train(recipe, x, seed)
+    samples = draw(model)
     shares = class_shares(digits_features().logits(to_pm1(samples, LEVELS)))
     return {
         "row": name,
@@ -330,7 +244,7 @@ def plain_loop(recipe: Recipe, x: Tensor) -> Iterator[None]:
     while True:
         order = torch.randperm(len(images), generator=rng)
         for index in order[: len(order) // recipe.batch * recipe.batch].split(recipe.batch):
-            set_rates(nets, recipe, done)
+            set_rates(nets, recipe, done, recipe.steps)
             step(images[index])
             done += 1
             yield
@@ -371,7 +285,7 @@ def overhead(recipe: Recipe, pairs: int) -> float:
     x, _ = random_split(0)
     ratios = []
     for seed in range(pairs):
-        _, _, batches, step = prepare(recipe, x, seed)
+        _, _, batches, step = prepare(recipe, x, seed, recipe.steps)
         turns = Turns(batches, plain_loop(recipe, x))
         fit(step, turns, steps=3 * GROUP + 1, progress=False)
         ratios.append(sum(turns.ours[GROUP:]) / sum(turns.plain[GROUP:-1]))  # the first group warms up
