@@ -2,7 +2,7 @@
 
 - `frechet`: `gaussian_frechet` between two Gaussians, `frechet_distance` between two sets of features
 - `extrapolate`: `extrapolated_frechet`, the distance for infinitely many samples
-- `kernel`: `kernel_distance`, which has no bias
+- `kernel`: `kernel_distance`, which has no bias, and `subset_kernel_distances`, as publications average it
 - `inception`: `class_information` and its exponential, `inception_score`
 - `neighbours`: `precision_recall`, `density_coverage`: quality and coverage apart
 - `coverage`: mode collapse: `class_shares`, `classes_covered`, `class_entropy`, `nearest_distances`
@@ -16,7 +16,7 @@ from dgm.metrics.extrapolate import Extrapolation, extrapolated_frechet
 from dgm.metrics.features import DigitsClassifier, digits_classifier_metadata, digits_features
 from dgm.metrics.frechet import frechet_distance, gaussian_frechet
 from dgm.metrics.inception import class_information, inception_score
-from dgm.metrics.kernel import kernel_distance
+from dgm.metrics.kernel import draw_subsets, kernel_distance, subset_kernel_distances
 from dgm.metrics.neighbours import (
     DensityCoverage,
     PrecisionRecall,
@@ -40,6 +40,7 @@ __all__ = [
     "density_coverage",
     "digits_classifier_metadata",
     "digits_features",
+    "draw_subsets",
     "extrapolated_frechet",
     "frechet_distance",
     "gaussian_frechet",
@@ -49,4 +50,5 @@ __all__ = [
     "neighbour_radii",
     "neighbour_test",
     "precision_recall",
+    "subset_kernel_distances",
 ]

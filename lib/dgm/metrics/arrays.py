@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 BLOCK_ENTRIES = 1 << 22  # of a block of distances or kernels: 32 MB in float64
+_TRIANGLE_ROWS = 512  # of a block on the diagonal: what lies below it is multiplied for nothing
 
 
 def check_features(
@@ -16,6 +17,12 @@ def check_features(
     Raises:
         ValueError: if it is not a matrix, has fewer than `at_least` rows, or a value is not finite.
     """
+    check_matrix(features, name, at_least, why)
+    return features.detach().to(torch.float64)
+
+
+def check_matrix(features: Tensor, name: str, at_least: int, why: str) -> None:
+    """Raise what `check_features` raises, and convert nothing."""
     if features.ndim != 2:
         raise ValueError(
             f"{name} must have shape (N, D), got {tuple(features.shape)}; use {name}.flatten(1) for images"
@@ -26,11 +33,12 @@ def check_features(
             f"{name} must hold at least {at_least} {noun} to {why}, got {len(features)}; draw more"
         )
     check_finite(features, name)
-    return features.detach().to(torch.float64)
 
 
 def check_finite(x: Tensor, name: str) -> None:
     """Raise a ValueError if a value is NaN or infinite."""
+    if bool(torch.isfinite(x.detach().sum())):
+        return  # one NaN or infinity would be in the sum; the sum may overflow without, so count
     bad = int((~torch.isfinite(x)).sum())
     if bad:
         raise ValueError(
@@ -55,8 +63,19 @@ def row_blocks(rows: int, columns: int) -> Iterator[slice]:
         yield slice(start, min(start + size, rows))
 
 
-def squared_distances(x: Tensor, y: Tensor) -> Tensor:
-    """(N, M) squared Euclidean distances of float64 rows, never negative."""
+def triangle_blocks(rows: int) -> Iterator[slice]:
+    """Slices as `row_blocks` of a square matrix, thin ones: for one half of a symmetric matrix.
+
+    A caller takes the columns from `slice.start` on, so that every pair i <= j is in one block.
+    """
+    return row_blocks(rows, max(rows, BLOCK_ENTRIES // _TRIANGLE_ROWS))
+
+
+def squared_distances(
+    x: Tensor, y: Tensor, squares_x: Tensor | None = None, squares_y: Tensor | None = None
+) -> Tensor:
+    """(N, M) squared Euclidean distances of float64 rows, never negative; squared norms when known."""
     # |x|^2 + |y|^2 - 2 x y by one matrix product; float64 keeps 1e-15 of the squared norms.
-    d2 = torch.addmm(y.square().sum(1), x, y.T, alpha=-2.0)  # (N, M)
-    return d2.add_(x.square().sum(1, keepdim=True)).clamp_(min=0.0)
+    of_x = x.square().sum(1) if squares_x is None else squares_x  # (N,)
+    of_y = y.square().sum(1) if squares_y is None else squares_y  # (M,)
+    return torch.addmm(of_y, x, y.T, alpha=-2.0).add_(of_x[:, None]).clamp_(min=0.0)

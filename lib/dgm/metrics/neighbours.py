@@ -5,7 +5,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dgm.metrics.arrays import check_features, check_same_columns, row_blocks, squared_distances
+from dgm.metrics.arrays import (
+    check_features,
+    check_same_columns,
+    row_blocks,
+    squared_distances,
+    triangle_blocks,
+)
 
 
 class PrecisionRecall(NamedTuple):
@@ -47,13 +53,16 @@ def neighbour_radii(features: Tensor, k: int) -> Tensor:
         ValueError: if there are too few samples or k is below 1.
     """
     x = _check(features, "features", k)
-    radii = []
-    for rows in row_blocks(len(x), len(x)):
-        d2 = squared_distances(x[rows], x)  # (R, N)
-        at = torch.arange(rows.start, rows.stop, device=x.device)
-        d2[at - rows.start, at] = float("inf")  # a sample is not its own neighbour
-        radii.append(d2.kthvalue(k, dim=1).values)
-    return torch.cat(radii)
+    squares = x.square().sum(1)
+    near = x.new_full((len(x), k), float("inf"))  # the k least so far of each row
+    for rows in triangle_blocks(len(x)):
+        rest = slice(rows.start, len(x))
+        d2 = squared_distances(x[rows], x[rest], squares[rows], squares[rest])  # (R, N - start)
+        d2.diagonal().fill_(float("inf"))  # a sample is not its own neighbour
+        near[rows] = _least(near[rows], d2)
+        later = slice(rows.stop, len(x))  # distances are symmetric: a column is a row of the other half
+        near[later] = _least(near[later], d2[:, rows.stop - rows.start :].T)
+    return near.max(1).values
 
 
 def precision_recall(features_real: Tensor, features_fake: Tensor, k: int = 3) -> PrecisionRecall:
@@ -78,10 +87,11 @@ def precision_recall(features_real: Tensor, features_fake: Tensor, k: int = 3) -
     """
     x, y = _check_pair(features_real, features_fake, k)
     radii_x, radii_y = neighbour_radii(x, k), neighbour_radii(y, k)
+    squares = y.square().sum(1)
     held = torch.zeros(len(y), dtype=torch.bool, device=y.device)  # a sample in some real ball
     found = []  # a real one in some sample's ball
     for rows in row_blocks(len(x), len(y)):
-        d2 = squared_distances(x[rows], y)  # (R, M)
+        d2 = squared_distances(x[rows], y, squares_y=squares)  # (R, M)
         held |= (d2 <= radii_x[rows, None]).any(0)
         found.append((d2 <= radii_y).any(1))
     return PrecisionRecall(held.double().mean().item(), torch.cat(found).double().mean().item())
@@ -112,13 +122,20 @@ def density_coverage(features_real: Tensor, features_fake: Tensor, k: int = 5) -
     Source: Naeem et al. 2020, "Reliable fidelity and diversity metrics", section 3.
     """
     x, y = _check_pair(features_real, features_fake, k)
-    radii = neighbour_radii(x, k)
+    radii, squares = neighbour_radii(x, k), y.square().sum(1)
     within, covered = 0.0, 0.0
     for rows in row_blocks(len(x), len(y)):
-        inside = squared_distances(x[rows], y) <= radii[rows, None]  # (R, M)
+        inside = squared_distances(x[rows], y, squares_y=squares) <= radii[rows, None]  # (R, M)
         within += inside.sum().item()
         covered += inside.any(1).sum().item()
     return DensityCoverage(within / (k * len(y)), covered / len(x))
+
+
+def _least(near: Tensor, d2: Tensor) -> Tensor:
+    """The k least of each row of (R, k) and (R, C) together, (R, k)."""
+    k = near.shape[1]
+    least = d2.topk(min(k, d2.shape[1]), dim=1, largest=False, sorted=False).values
+    return torch.cat([near, least], 1).topk(k, dim=1, largest=False, sorted=False).values
 
 
 def _check(features: Tensor, name: str, k: int) -> Tensor:
