@@ -769,7 +769,9 @@ assert torch.equal(forward_path[1][:, 0], forward_path[0][:, 0])  # the first co
 # $\sigma = \delta_{k+1} + \delta_k - 2 s$. Which root? At $\rho = 0$ we need $\xi = 0$; there $C = 0$ and
 # $B = h \delta_k > 0$, so it is $(-B + \sqrt{\cdot})/2A$, and since the slope is never zero the two roots
 # never meet on the way up the bin. Multiplied above and below by $-B - \sqrt{\cdot}$ it takes the form
-# shown, which does not divide by $A$; in a straight bin $A = 0$.
+# shown, which does not divide by $A$; in a straight bin $A = 0$. (Where $B < 0$ the library keeps the first
+# form: there $-B - \sqrt{\cdot}$ would be a small difference of large numbers, and $A = h s - B$ is at
+# least $h s$.)
 
 
 # %%
