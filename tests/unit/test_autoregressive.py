@@ -91,6 +91,13 @@ def test_masked_convolution_starts_with_the_scale_of_a_whole_one():
 
 
 @pytest.mark.parametrize("kind", MODELS)
+def test_no_dependence_is_exactly_none_in_single_precision_too(kind):
+    model = build(kind, levels=5, shape=(1, 8, 8), perturb=0.05).float()
+    change = dependence(model, torch.randint(5, (1, 8, 8), generator=generator()))
+    assert change.triu().max() == 0
+
+
+@pytest.mark.parametrize("kind", MODELS)
 @pytest.mark.parametrize("classes", [0, 2])
 def test_nothing_depends_on_what_comes_later(kind, classes):
     model = build(kind, classes=classes, perturb=0.05)

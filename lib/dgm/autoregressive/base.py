@@ -29,6 +29,8 @@ class Autoregressive(nn.Module, ABC):
         ValueError: fewer than 2 levels, an empty shape or a negative number of classes.
 
     Source: van den Oord, Kalchbrenner & Kavukcuoglu 2016, "Pixel recurrent neural networks", eq. (1).
+    Equation: ar-chain
+    Test: tests/equations/test_autoregressive.py::test_conditionals_of_the_enumerated_joint_are_the_networks
     """
 
     def __init__(self, levels: int, shape: tuple[int, ...], classes: int = 0) -> None:
@@ -131,13 +133,17 @@ def dependence(model: Autoregressive, x: Tensor, y: Tensor | None = None) -> Ten
     Raises:
         ValueError: as `forward`.
     """
-    labels = None if y is None else y.reshape(1)
-    base = model(x[None], labels).reshape(model.dims, -1)  # (D, L)
+    labels = None if y is None else y.reshape(1).expand(model.dims)
+
+    def logits_of(rows: Tensor) -> Tensor:
+        return model(rows.reshape(-1, *model.shape), labels).reshape(model.dims, model.dims, -1)
+
+    rows = x.flatten().repeat(model.dims, 1)  # (D, D)
+    # In a batch as large as the others: another size may round otherwise, and zeros would not be zeros.
+    base = logits_of(rows)  # (D, D, L)
     change = torch.zeros(model.dims, model.dims, dtype=base.dtype, device=base.device)
     for step in range(1, model.levels):
-        moved = x.flatten().repeat(model.dims, 1)  # (D, D): row j changes pixel j
+        moved = rows.clone()  # row j changes pixel j
         moved.diagonal().copy_((moved.diagonal().long() + step) % model.levels)
-        given = None if labels is None else labels.expand(model.dims)
-        logits = model(moved.reshape(-1, *model.shape), given).reshape(model.dims, model.dims, -1)
-        change = torch.maximum(change, (logits - base).abs().amax(2).T)  # (i, j)
+        change = torch.maximum(change, (logits_of(moved) - base).abs().amax(2).T)  # (i, j)
     return change

@@ -59,6 +59,8 @@ def encode(model: Autoregressive, x: Tensor, y: Tensor | None = None) -> list[st
         ValueError: as the model's `forward`.
 
     Source: Cover & Thomas 2006, "Elements of information theory".
+    Equation: ar-code
+    Test: tests/equations/test_autoregressive.py::test_code_lengths_are_bounded_and_prefix_free
     """
     model.check(x, y)
     given = torch.zeros_like(x, dtype=torch.int64)

@@ -22,6 +22,8 @@ def raster_mask(size: int, centre: bool) -> Tensor:
         ValueError: an even size.
 
     Source: van den Oord, Kalchbrenner & Kavukcuoglu 2016, section 3.4.
+    Equation: ar-mask
+    Test: tests/equations/test_autoregressive.py::test_masks_keep_what_comes_first_in_raster_order
     """
     return torch.cat([rows_above_mask(size, False)[: size // 2], left_mask(size, centre)[size // 2 :]])
 

@@ -33,6 +33,8 @@ class LabelMixture(Autoregressive):
         ValueError: a model without labels, a prior of another shape or with a probability of 0 or less, or
             labels that are not the model's.
 
+    Equation: ar-mixture
+    Test: tests/equations/test_autoregressive.py::test_mixture_is_bayes_rule_by_enumeration
     """
 
     log_prior: Tensor

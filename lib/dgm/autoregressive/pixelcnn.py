@@ -60,6 +60,8 @@ class PixelCNN(_Convolutional):
         classes: number of labels; 0 for none.
 
     Source: van den Oord, Kalchbrenner & Kavukcuoglu 2016, "Pixel recurrent neural networks", section 3.
+    Equation: ar-reach
+    Test: tests/equations/test_autoregressive.py::test_what_a_stack_of_masked_convolutions_sees
     """
 
     def __init__(
@@ -108,6 +110,8 @@ class GatedPixelCNN(_Convolutional):
         classes: number of labels; 0 for none.
 
     Source: van den Oord et al. 2016, "Conditional image generation with PixelCNN decoders", eq. (2).
+    Equation: ar-gate
+    Test: tests/equations/test_autoregressive.py::test_two_gated_stacks_by_loops_over_single_pixels
     """
 
     def __init__(

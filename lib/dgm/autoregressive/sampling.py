@@ -24,6 +24,9 @@ def draw_level(logits: Tensor, u: Tensor, temperature: float = 1.0) -> Tensor:
         (B,) int64, levels.
     Raises:
         ValueError: a temperature that is not positive.
+
+    Equation: ar-temperature
+    Test: tests/equations/test_autoregressive.py::test_levels_are_drawn_with_the_powers_of_the_probabilities
     """
     if temperature <= 0:
         raise ValueError(

@@ -23,6 +23,9 @@ class KeyValueCache:
     Args:
         layers: number of attention layers.
         capacity: the largest number of positions.
+
+    Equation: ar-cache
+    Test: tests/equations/test_autoregressive.py::test_a_cache_gives_the_last_row_of_attention
     """
 
     def __init__(self, layers: int, capacity: int) -> None:
@@ -99,6 +102,8 @@ class PixelTransformer(Autoregressive):
         ValueError: heads that do not divide the width.
 
     Source: Radford et al. 2018; Chen et al. 2020, "Generative pretraining from pixels", section 3.2.
+    Equation: ar-attention
+    Test: tests/equations/test_autoregressive.py::test_the_transformer_is_torchs_encoder_with_a_causal_mask
     """
 
     def __init__(
