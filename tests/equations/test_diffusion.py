@@ -300,6 +300,7 @@ def test_simple_loss_of_the_best_network_is_the_conditional_variance(t):
 @pytest.mark.equation("diff-simple")
 def test_simple_loss_at_random_steps_is_their_mean():
     n, t = 40_000, draw_steps(40_000, SHORT, rng())
+    assert (int(t.min()), int(t.max())) == (1, 20)
     best = ExactMixture.isotropic([[0.4]], [0.7]).denoiser(SHORT)
     x0 = 0.4 + 0.7 * randn(n, 1, seed=1)
     loss = simple_loss(lambda x, t: eps_from_x0(x, t, best(x, t), SHORT), x0, t, randn(n, 1, seed=2), SHORT)
