@@ -742,8 +742,9 @@ assert nus["best"][at + 1].max() > 1
 # to one or the other, and its step is wider than both limits. This is why nobody forces $\nu$ into
 # $[0, 1]$.
 #
-# What is it worth? The bound with either fixed variance, with the learnt one and with the best, at the same
-# points with the same noise; and the clusters' spread where the chain takes few steps.
+# What is it worth? The bound with either fixed variance, with the learnt one and with the best (at $t = 1$
+# the $\nu$ of $t = 2$ serves), at the same points with the same noise; and the clusters' spread where the
+# chain takes few steps.
 
 # %%
 knows = VarianceDenoiser(beside_best(lambda x, t: 2 * best_nu(x, t.clamp(min=2)).to(x) - 1), cosine, "x0")
