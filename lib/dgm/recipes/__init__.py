@@ -26,7 +26,7 @@ RECIPES: dict[str, Recipe] = {
     "WGAN-GP": GANRecipe(
         wgan=True, rate_g=5e-4, rate_d=1e-3, beta_1=0.0, weight=1.0, full_steps=8500, quarter_steps=2100
     ),
-    "flow": FlowRecipe(full_steps=2300, quarter_steps=500),
+    "flow": FlowRecipe(full_steps=2900, quarter_steps=640),
     "autoregressive": AutoregressiveRecipe(full_steps=4500, quarter_steps=950),
     "diffusion": DiffusionRecipe(full_steps=1350, quarter_steps=340),
 }
