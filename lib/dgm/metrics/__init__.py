@@ -8,6 +8,7 @@
 - `coverage`: mode collapse: `class_shares`, `classes_covered`, `class_entropy`, `nearest_distances`
 - `two_sample`: `neighbour_test`, `copying_z`: told apart, or copied?
 - `features`: `digits_features()`, the shipped classifier of 8x8 digits and the features it sees by
+- `inception_v3`: `inception_v3_features(...)`, torchvision's network for colour images, fetched when asked
 - `arrays`: what all of them ask of a feature array
 """
 
@@ -16,6 +17,7 @@ from dgm.metrics.extrapolate import Extrapolation, extrapolated_frechet
 from dgm.metrics.features import DigitsClassifier, digits_classifier_metadata, digits_features
 from dgm.metrics.frechet import frechet_distance, gaussian_frechet
 from dgm.metrics.inception import class_information, inception_score
+from dgm.metrics.inception_v3 import InceptionFeatures, inception_v3_features
 from dgm.metrics.kernel import draw_subsets, kernel_distance, subset_kernel_distances
 from dgm.metrics.neighbours import (
     DensityCoverage,
@@ -30,6 +32,7 @@ __all__ = [
     "DensityCoverage",
     "DigitsClassifier",
     "Extrapolation",
+    "InceptionFeatures",
     "NeighbourTest",
     "PrecisionRecall",
     "class_entropy",
@@ -45,6 +48,7 @@ __all__ = [
     "frechet_distance",
     "gaussian_frechet",
     "inception_score",
+    "inception_v3_features",
     "kernel_distance",
     "nearest_distances",
     "neighbour_radii",
