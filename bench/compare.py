@@ -10,8 +10,9 @@ Fréchet distance is below twice the median of its family's seeds at the same bu
 first run.
 
 All is written to `chapters/results/compare.json` after every run, so that an interrupted measurement goes on
-where it was; a run is taken again when its recipe, its steps or the number of samples has changed. With
---quick nothing is written unless --out says where. Forty minutes on an idle core.
+where it was; a run is taken again when its recipe, its steps or the number of samples has changed. Two
+processes may share the work: one with `--only VAE GAN WGAN-GP`, one with the others. With --quick nothing is
+written unless --out says where. Forty minutes on an idle core.
 """
 
 import argparse
@@ -272,6 +273,17 @@ def read(path: Path, quick: bool) -> tuple[list[Cell], list[dict[str, Any]]]:
     return [{k: v for k, v in c.items() if k != "ends_well"} for c in data["cells"]], data["anchors"]
 
 
+def present(cells: Sequence[Cell], quick: bool) -> list[Cell]:
+    """The cells that are of present recipes, steps and numbers of samples."""
+    return [c for c in cells if Job.of(c["family"], c["budget"], c["seed"], quick).done_in([c])]
+
+
+def joined(cells: Sequence[Cell], others: Sequence[Cell]) -> list[Cell]:
+    """The cells, and those of the others that are of other runs."""
+    keys = [(c["family"], c["budget"], c["seed"]) for c in cells]
+    return [*cells, *(c for c in others if (c["family"], c["budget"], c["seed"]) not in keys)]
+
+
 def run(
     plan: Sequence[Job],
     path: Path | None,
@@ -292,19 +304,22 @@ def run(
         progress: show a bar and a line for each run.
     """
     cells, of_anchors = read(path, quick) if path else ([], [])
-    cells = [c for c in cells if Job.of(c["family"], c["budget"], c["seed"], quick).done_in([c])]
+    cells = present(cells, quick)
     if not of_anchors:
         of_anchors = anchors(QUICK_SAMPLES, QUICK_SPLITS) if quick else anchors(SAMPLES, SPLITS)
         of_anchors = rounded(of_anchors)
     missing = [job for job in plan if not job.done_in(cells)]
     with Bar(len(plan), initial=len(plan) - len(missing), enabled=progress) as bar:
         for done, job in enumerate(missing, start=len(plan) - len(missing) + 1):
-            cells.append(rounded(measure(job)))
+            cell = rounded(measure(job))
+            if path:  # another process may have measured others meanwhile
+                cells = joined(cells, present(read(path, quick)[0], quick))
+            cells = joined([cell], cells)
             if path:
                 write(path, document(cells, of_anchors, command, quick))
             if progress:
                 bar.show(done, job.name)
-                fd = cells[-1].get("frechet", math.nan)
+                fd = cell.get("frechet", math.nan)
                 print(f"{done}/{len(plan)} {job.name}: FD {fd:.1f}", flush=True)
     data = document(cells, of_anchors, command, quick)
     if path and missing:

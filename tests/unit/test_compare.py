@@ -108,6 +108,26 @@ def test_part_of_the_plan_leaves_the_other_cells(bench, tmp_path):
     assert list(more["summary"]) == ["VAE", "GAN", "flow"]
 
 
+def test_two_processes_share_the_work(bench, tmp_path):
+    """While one measures, the other writes: neither loses the other's cells."""
+    path = tmp_path / "a.json"
+    plans = {name: bench.jobs(2, [name], ["full"], quick=True) for name in ("VAE", "GAN")}
+
+    def meanwhile(job):
+        if job.seed == 1:
+            run(bench, path, plan=plans["GAN"])
+        return fake(job)
+
+    data = run(bench, path, meanwhile, plans["VAE"])
+    assert [(c["family"], c["seed"]) for c in data["cells"]] == [
+        ("VAE", 0),
+        ("VAE", 1),
+        ("GAN", 0),
+        ("GAN", 1),
+    ]
+    assert json.loads(path.read_text()) == data
+
+
 def test_a_quick_run_does_not_mix_with_a_full_one(bench, tmp_path):
     run(bench, tmp_path / "a.json")
     with pytest.raises(SystemExit, match=r"a\.json is of a quick run; give another --out"):
