@@ -174,11 +174,11 @@ def warm_up() -> None:
     optimiser.step()
 
 
-def take_turns(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """The median CPU time of each call, in seconds; they take turns, so that what else runs weighs on all.
+def take_turns(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    """The CPU time of each call in each round, in seconds; they take turns, so that a busy spell hits all.
 
     Args:
-        calls: by name.
+        calls: by name; each is made twice beforehand.
         rounds: in each of them a call is repeated until it has taken `ROUND_SECONDS`.
     """
     repeats, times = {}, {name: [] for name in calls}
@@ -193,7 +193,7 @@ def take_turns(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, fl
                 for _ in range(repeats[name]):
                     call()
             times[name].append(clock.seconds / repeats[name])
-    return {name: statistics.median(values) for name, values in times.items()}
+    return times
 
 
 def race(
@@ -203,17 +203,21 @@ def race(
 
     Args:
         calls: by name, ours first.
-        rounds: of `take_turns`, in each repeat.
+        rounds: of `take_turns`, in each repeat; a repeat's time is their median.
         repeats: of the whole.
 
     Returns:
         The least of the repeats' times of each call, in milliseconds, and each repeat's ratio: the best of
         the other times divided by the first.
     """
-    times = [take_turns(calls, rounds) for _ in range(repeats)]
+    times = take_turns(calls, rounds * repeats)
+    starts = range(0, rounds * repeats, rounds)
+    medians = {
+        name: [statistics.median(values[i : i + rounds]) for i in starts] for name, values in times.items()
+    }
     ours, *others = calls
-    ratios = [min(time[name] for name in others) / time[ours] for time in times]
-    return {name: 1000 * min(time[name] for time in times) for name in calls}, ratios
+    ratios = [min(medians[name][i] for name in others) / medians[ours][i] for i in range(repeats)]
+    return {name: 1000 * min(values) for name, values in medians.items()}, ratios
 
 
 def count_parameters(model: torch.nn.Module) -> int:

@@ -1,9 +1,9 @@
 """How fast DDPM trains and samples beside diffusers: `python bench/diffusion_speed.py`.
 
 Two cells on the 8x8 digits, in one run: a training step (noising, forward, backward, AdamW) on 32 images with
-labels, and 200 samples by DDIM with 20 steps, from the same noise and labels. float32, one thread. The figure
+labels, and 100 samples by DDIM with 20 steps, from the same noise and labels. float32, one thread. The figure
 of a cell is diffusers' time divided by dgm's: at least 1.0. Rounds alternate between the contestants, and a
-time is the median over the rounds; the spread is over five such repeats. Two minutes on an idle core.
+time is the median over the rounds; the spread is over five such repeats. One minute on an idle core.
 
 The U-Nets have the same levels, residual blocks, scales and shifts, embeddings and attention (one head, on
 the coarse level of the way down and in the middle), and parameters within 5 %. What differs: on the way up
@@ -31,7 +31,7 @@ from dgm.nn import UNet, seeded
 from dgm.tensor import randn_like
 
 T, CLASSES, DIMS = 1000, 10, 64
-BATCH, SAMPLES, SAMPLER_STEPS = 32, 200, 20
+BATCH, SAMPLES, SAMPLER_STEPS = 32, 100, 20
 REPEATS = 5
 ROUNDS = {"training step": 8, "DDIM 20": 2}  # of each repeat
 SCHEDULE = cosine_schedule(T)
