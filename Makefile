@@ -11,7 +11,7 @@ CELL_TIMEOUT ?= 300
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help env lab test test-quick peers test-peers bench format lint pairs run exercises lock clean built
+.PHONY: help env lab test test-quick peers test-peers bench format lint pairs run exercises release lock clean built
 .DELETE_ON_ERROR:
 
 # What another project left in the shell must not be imported here.
@@ -75,6 +75,9 @@ run: built ## run chapters and store their outputs (all, or CHAPTER=02_vae)
 
 exercises: built ## generate exercises/ from solutions/ (ARGS=--check only compares)
 	$(VENV_PYTHON) -m coursekit.authoring.generate $(ARGS)
+
+release: built ## write dist/course.zip, what students get (ARGS="02_vae --out x.zip")
+	$(VENV_PYTHON) -m coursekit.grading.release $(ARGS)
 
 lock: built ## renew the locks and environment.yml from what is asked for (ARGS=--upgrade: newest)
 	$(VENV_PYTHON) scripts/lock.py $(ARGS)
