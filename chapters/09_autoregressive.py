@@ -90,10 +90,11 @@ figure(
 )
 
 # %% [markdown]
-# **Where to look.** At the fourth picture you can nearly name the level. At the first you would spread your
-# stake, but not evenly: the corner of a digit is mostly empty. The digits are those of the other chapters,
-# 8 by 8 pixels with grey levels 0 to 16; the first 1000 images train, the next 350 choose between settings,
-# the last 447, by other writers, are looked at for the numbers that we report.
+# **Where to look.** In the fourth picture a stroke comes down from above and will go on. In the first there
+# is nothing to go by, but even there you would not spread your stake evenly: where strokes begin is no
+# accident. The digits are those of the other chapters, 8 by 8 pixels with grey levels 0 to 16; the first
+# 1000 images train, the next 350 choose between settings, the last 447, by other writers, are looked at for
+# the numbers that we report.
 #
 # ## 1 Derive: one pixel after another
 #
@@ -165,7 +166,7 @@ print(f"three pixels: six orders, one joint. The last table of a digit has 17^63
 # $$ (ar-code)
 #
 # digits suffice, and no code is the beginning of another, since the pieces do not overlap: files can be
-# joined without a mark between them. This is **arithmetic coding**. The two spare bits are per *file*, not
+# joined without a mark between them. This is **arithmetic coding**. The two spare bits are per image, not
 # per pixel. Follow one case by hand: two pixels, three levels, and $x = (1, 2)$.
 
 # %%
@@ -203,9 +204,10 @@ figure(
 )
 
 # %% [markdown]
-# Averaged over images from $p_{\text{data}}$ the length is the cross-entropy, hence the entropy of the data
-# plus $\mathrm{KL}(p_{\text{data}} \| p)$, both in bits ([start chapter](00_start.ipynb)). To fit by
-# maximum likelihood is to compress. Section 13 writes the file.
+# Averaged over images from $p_{\text{data}}$ the length is, but for the spare bits, the cross-entropy,
+# hence the entropy of the data plus $\mathrm{KL}(p_{\text{data}} \| p)$, both in bits
+# ([start chapter](00_start.ipynb)). To fit by maximum likelihood is to compress. Section 13 writes the
+# file.
 #
 # ## 3 Derive: the price of not looking
 #
@@ -241,9 +243,8 @@ for order in itertools.permutations(range(3)):
     a, b, c = order  # p(x_a) p(x_b | x_a) p(x_c | x_b): the last bet does not look at x_a
     paid = entropy_bits(chain, [a, b]) + entropy_bits(chain, [b, c]) - entropy_bits(chain, [b])
     information = paid - entropy_bits(chain, [0, 1, 2])  # I(x_c; x_a | x_b) by its entropies
-    bets = conditionals(chain.sum(c), (0, 1) if a < b else (1, 0))
-    log_q = chain.sum((b, c), keepdim=True).log2() + (chain.sum(c, True) / chain.sum((b, c), True)).log2()
-    log_q = log_q + (chain.sum(a, True) / chain.sum((a, c), True)).log2()
+    log_q = chain.sum(c, keepdim=True).log2()  # of p(x_a) p(x_b | x_a)
+    log_q = log_q + (chain.sum(a, keepdim=True) / chain.sum((a, c), keepdim=True)).log2()
     assert abs((chain * (chain.log2() - log_q)).sum().item() - information) < 1e-12  # (ar-context)
     price[order] = information
 print({"".join(str(k + 1) for k in order): round(value, 3) for order, value in price.items()}, "bits")
@@ -322,9 +323,8 @@ assert all(a[0] > b[0] for a, b in itertools.pairwise(table_bits))
 # is **teacher forcing**. *The other one:* beginnings $x_{<i}$ are weighted by $p$. What $q$ does after a
 # beginning that never occurs in the data costs nothing and is never trained. But a sampler draws one pixel
 # after the other, has its *own* draws in front of it, and must ask the network $D$ times. One odd pixel,
-# and all later bets are made where no data was. (The divergence of the joints, {eq}`ar-kl`, is nevertheless
-# all there is: where it is small, samples are good. It takes a finite sum to be wrong in this way, not a
-# different loss.) Section 11 measures the mismatch.
+# and all later bets are made where no data was. (The sum on the right is nevertheless all there is: where
+# it is near zero, $q$ is near $p$, and its samples are good.) Section 11 looks for the mismatch.
 #
 # ## 5 Derive: masked convolutions and their blind spot
 #
@@ -424,9 +424,7 @@ earlier = place < own
 sight = {}
 for layers in range(6):
     with seeded(0):
-        gated = (
-            GatedPixelCNN(2, SHAPE, width=8, layers=layers).eval().double()
-        )  # far pixels speak in a whisper
+        gated = GatedPixelCNN(2, SHAPE, width=8, layers=layers).eval().double()  # far effects are small
         plain = masked_stack(layers)
     x_any = torch.randint(2, SHAPE, generator=g)
     sight[layers] = (
@@ -557,10 +555,9 @@ late_mask = [
     ((q @ keys.transpose(-2, -1) / math.sqrt(8)).softmax(-1).tril() @ v)[..., :9, :] for keys in (k, k_new)
 ]
 assert torch.equal(causal_attention(q, k_new, v)[..., :9, :], ours[..., :9, :])
-print(
-    f"masked after the softmax, the future moves the past by {(late_mask[0] - late_mask[1]).abs().max():.3f}"
-)
-assert (late_mask[0] - late_mask[1]).abs().max() > 0.01
+moved = (late_mask[0] - late_mask[1]).abs().max()
+print(f"masked after the softmax, the future moves the past by {moved:.3f}")
+assert moved > 0.01
 
 # %% [markdown]
 # **The cache.** The sampler has drawn $x_i$ and wants $x_{i+1}$. A new token has come in; the others are as
@@ -656,8 +653,8 @@ show(Autoregressive.log_prob)
 # 1000 images are few. As in the earlier chapters each also comes in warped copies. Warped digits are not
 # quite digits, so the model is *told* which is which, by a label: 0 for real, 1 for warped. It learns from
 # both and is judged as label 0. The last run adds the digits as labels, 0 to 9 for real images and 10 to 19
-# for warped ones, and sums the first ten by {eq}`ar-mixture`. All runs get about the same seconds; steps
-# differ because networks do.
+# for warped ones, and sums the first ten by {eq}`ar-mixture`. The steps are chosen so that the runs take
+# similar seconds.
 
 # %%
 warped = augment_digits(train.x.repeat(12, 1, 1, 1), torch.Generator().manual_seed(1))
@@ -848,7 +845,7 @@ figure(
     image_grid(as_images(torch.cat(shown)), columns=12, row_labels=["test", *drawn]),
     alt="Six rows of twelve images: test digits, and draws of the PixelCNN, the gated PixelCNN, the "
     "Transformer, the neighbours model, and the neighbours model with the digit drawn first. Strokes look "
-    "right in all rows; whole digits are frequent in the last row only.",
+    "right in all rows; most whole digits are in the last one.",
 )
 
 # %%
@@ -890,7 +887,7 @@ assert sure["neighbours, digit drawn first"] > sure["neighbours"] + 0.05  # two 
 # %% [markdown]
 # **Where to look.** Read the rows of models without digits from left to right inside an image, as they were
 # drawn: every stroke goes on as strokes do, and at the end it is often no digit. The window has forgotten
-# what was begun. With the digit as a common cause most can be read.
+# what was begun. With the digit as a common cause the classifier is sure of more of them.
 #
 # ### Sharper bets
 #
@@ -968,13 +965,14 @@ assert 0.2 < most_named < 1
 for T in (0.1, 2.0):  # a share of 500 has a standard error of at most 0.022
     assert heated[T]["named"] < heated[1.0]["named"] - 0.1
 assert all(heated[a]["spread"] < heated[b]["spread"] for a, b in itertools.pairwise(TEMPERATURES))
+assert heated[0.8]["spread"] > 1
 
 # %% [markdown]
 # **What it means.** Most draws are readable a little below $T = 1$. Far below, readability breaks down:
 # taking the most probable level pixel by pixel does not lead to a probable image, and question 2 below asks
-# why. The spread grows all the way. The likelihood and the Fréchet distance, which both compare
-# distributions, are best at $T = 1$, because that is what was trained. Whoever shows you samples should say
-# at which temperature.
+# why. The spread grows all the way, and passes that of test digits before $T = 1$. The likelihood and the
+# Fréchet distance, which both compare distributions, are best at $T = 1$, because that is what was trained.
+# Whoever shows you samples should say at which temperature.
 #
 # ### Half a digit
 #
@@ -1006,7 +1004,7 @@ figure(
     f"guesses right rises from about a tenth to {right_by[-1]:.0%}; at half it is {right_by[KNOWN]:.0%}.",
 )
 print(f"digit guessed from the upper half: {right_by[KNOWN]:.0%}; from the whole image: {right_by[-1]:.1%}")
-assert right_by[-1] > 0.93 > right_by[KNOWN] > 0.3 > right_by[0]
+assert right_by[-1] > 0.9 > right_by[KNOWN] > 0.5 > right_by[0] + 0.3
 
 # %% [markdown]
 # **Where to look.** The same upper half is completed in several ways, some of them other digits: the upper
@@ -1130,8 +1128,8 @@ assert all(b < a for a, b in speed_up.values())
 # %% [markdown]
 # **Where to look.** The ratio grows with $N$, as counted, and lies well below the count. One token at a
 # time means small matrices, and every call has a price of its own, whatever the size; that price is paid
-# $N$ times with the cache and without. On long sequences it disappears. (The neighbours model, the fastest
-# of the table in section 10, needs no cache: what it reads for one pixel is a window.)
+# $N$ times with the cache and without. On longer sequences it matters less. (The neighbours model, the
+# fastest of the table in section 10, needs no cache: what it reads for one pixel is a window.)
 #
 # ## 13 Run: a file of digits
 #
@@ -1169,7 +1167,7 @@ assert sizes["neighbours (file)"] < 0.75 * sizes["zlib"]
 # **What it means.** Bits per dimension are bits in a file, less than two more an image. Whoever doubts a
 # likelihood may ask for the file. And there is a catch that likelihoods do not show: the reader must make
 # *exactly* the same bets, to the last digit of a floating-point number, and needs the network, whose
-# $69{,}000$ parameters are not in the count.
+# parameters are not in the count.
 #
 # ## 14 Break it
 #
@@ -1226,15 +1224,15 @@ figure(
     "B first, and not shifted: empty black images. No positions: short streaks all over the image.",
 )
 leaks = ("mask B first", "not shifted")
-assert max(claims[name] for name in leaks) < 1
+assert max(claims[name] for name in leaks) < min(on_test.values()) - 0.4
 assert claims["no positions"] > claims["Transformer, small"] + 0.1
 
 # %% [markdown]
 # **Where to look.** The leaking models claim a likelihood that no honest one comes near, on test images
 # too: they copy the answer. The samplers have no answer to copy. They hold a zero where the pixel is to be
 # drawn, the models copy that, and the images stay black. The loss curve would have delighted you. Without
-# positions the Transformer is honest and poor: its single layer sees a set of levels, knows how many there
-# were of each, and cannot say where.
+# positions the Transformer is honest and poor: its single layer sees a set of levels, knows in which
+# proportion they occur, and cannot say where.
 #
 # What catches a leak before anything is sampled? Two tests, each a line. `dependence` must be zero on and
 # above its diagonal. And probabilities must sum to one: enumerate all $17^2$ images of two pixels. (A
