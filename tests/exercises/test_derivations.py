@@ -266,3 +266,99 @@ def test_what_the_wrong_stretch_leaves_of_a_layer() -> None:
     left = torch.linalg.svdvals(weight / (u @ weight @ v))[0]
     assert torch.allclose(left, answers["left_over"](sigma))
     assert abs(sigma - 1) > 0.5  # or it would not matter
+
+
+def test_step_back_over_any_distance_against_draws_of_the_chain() -> None:
+    answers = answers_of("07_diffusion", "step_back")
+    n, x0 = 400_000, 0.6
+    a_t, a_s = torch.tensor([0.2], dtype=torch.float64), torch.tensor([0.7], dtype=torch.float64)
+    x_s = a_s.sqrt() * x0 + (1 - a_s).sqrt() * draw(50, n)
+    x_t = (a_t / a_s).sqrt() * x_s + (1 - a_t / a_s).sqrt() * draw(51, n)
+    of_x_t, of_x_0, v = answers["posterior"](a_t, a_s)
+    rest = x_s - of_x_t * x_t - of_x_0 * x0  # what x_t and x_0 do not tell about x_s
+    for what, variance in ((rest, v), (rest * x_t, v * x_t.square().mean()), (rest.square() - v, 2 * v * v)):
+        assert abs(what.mean()) < 4.5 * (variance / n).sqrt()
+    # The KL, from draws of x_s under the first of two Gaussians that differ in their guess of x_0.
+    guess, at = 0.1, 0.3
+    means = [of_x_t * at + of_x_0 * x for x in (x0, guess)]
+    y = means[0] + v.sqrt() * draw(52, n)
+    ratio = Normal(means[0], v.sqrt()).log_prob(y) - Normal(means[1], v.sqrt()).log_prob(y)
+    noises = [(at - a_t.sqrt() * x) / (1 - a_t).sqrt() for x in (x0, guess)]
+    kl = answers["eps_weight"](a_t, a_s) * (noises[0] - noises[1]).square()
+    assert abs(ratio.mean() - kl) < 4.5 * ratio.std() / math.sqrt(n)
+
+
+def test_least_losses_are_what_the_best_linear_network_leaves_of_draws() -> None:
+    least_loss = answers_of("07_diffusion", "loss_of")["least_loss"]
+    n, dims, var, before, beta = 400_000, 3, 0.4, 0.7, 0.1
+    a = before * (1 - beta)
+    x0, old, last, other = math.sqrt(var) * draw(53, n), draw(54, n), draw(55, n), draw(56, n)
+    x_t = (
+        math.sqrt(1 - beta) * (math.sqrt(before) * x0 + math.sqrt(1 - before) * old) + math.sqrt(beta) * last
+    )
+    whole = (x_t - math.sqrt(a) * x0) / math.sqrt(1 - a)
+    for name, target in (("whole", whole), ("permuted", other), ("last", last)):
+        slope = (target * x_t).mean() / x_t.square().mean()
+        squares = (target - slope * x_t).square()
+        error = 4.5 * squares.std() / math.sqrt(n)
+        assert abs(squares.mean() - least_loss(name, a, beta, dims, var) / dims) < error, name
+
+
+def test_prediction_of_who_pays_against_the_schedules_one_step_after_the_other() -> None:
+    prediction = answers_of("07_diffusion", "who_pays")["prediction"]
+    for name in ("half_linear", "half_cosine"):
+        left, t = 1.0, 0
+        while left > 0.5:
+            t += 1
+            angles = [((u / 1000 + 0.008) / 1.008) * math.pi / 2 for u in (t - 1, t)]
+            beta = 1 - (math.cos(angles[1]) / math.cos(angles[0])) ** 2
+            left *= 1 - (1e-4 + (t - 1) / 999 * (0.02 - 1e-4) if name == "half_linear" else beta)
+        assert abs(prediction[name] - t) <= 2, name
+    # The KL of each step by the two Gaussians themselves, averaged over draws of x_0 and x_t.
+    log_snr = torch.linspace(10, -10, 1000, dtype=torch.float64)
+    a = log_snr.sigmoid()
+    x0, eps = draw(57, 2, 4000, 1)
+    total = early = 0.0
+    for t in range(1, 1000):
+        x_t = a[t].sqrt() * x0 + (1 - a[t]).sqrt() * eps
+        step = a[t] / a[t - 1]
+        gain, var = a[t - 1].sqrt() * (1 - step) / (1 - a[t]), (1 - a[t - 1]) / (1 - a[t]) * (1 - step)
+        kl = ((gain * (x0 - a[t].sqrt() * x_t)).square() / (2 * var)).mean().item()
+        total += kl
+        early += kl * (log_snr[t] > 0).item()
+    assert abs(prediction["total"] - total) < 0.02 * total + 0.05  # the draws' own error, and the rounding
+    assert abs(prediction["early"] - early / total) < 0.01
+
+
+def test_prediction_of_few_steps_and_wrong_factors_against_a_walk_of_draws() -> None:
+    prediction = answers_of("08_guidance", "few_steps")["prediction"]
+    answers = answers_of("08_guidance", "wrong_factor")
+    m, w, x_T = 0.8, 1.5, draw(58, 200)
+    x_T = (x_T - x_T.mean()) / x_T.std()
+
+    def walk(n: int, factor: str | None = None) -> Tensor:  # DDIM, with scores by autograd
+        x = x_T
+        for k in range(n, 0, -1):
+            t, s = (torch.tensor(j * math.pi / (2 * n), dtype=torch.float64) for j in (k, k - 1))
+            t = t.clamp_max(math.pi / 2 - 1e-7)  # no division by 0
+            y = x.clone().requires_grad_()
+            everything, own = Normal(0 * y, 1.0), Normal(0 * y + t.cos() * m, 1.0)
+            (score,) = torch.autograd.grad(everything.log_prob(y).sum(), y, retain_graph=True)
+            (slope,) = torch.autograd.grad((own.log_prob(y) - everything.log_prob(y)).sum(), y)
+            eps = -t.sin() * score
+            if factor:
+                eps = eps - w * {"root": t.sin(), "none": 1.0, "variance": t.sin() ** 2}[factor] * slope
+            x = s.cos() * (x - t.sin() * eps) / t.cos() + s.sin() * eps
+        return x
+
+    for name, n in (("one", 1), ("two", 2), ("ten", 10)):
+        assert abs(walk(n).std() - prediction[name]) < 0.001, name
+    at = round(prediction["needed"])
+    assert walk(at).std() >= 0.99 > walk(at - 1).std()
+    for factor in ("root", "none", "variance"):
+        for n in (1, 3, 20):
+            found = walk(n, factor).mean() / (w * m)
+            assert abs(found - answers["after"](factor, n)) < 1e-5, (factor, n)
+        # Of first order in the step: two numbers of steps give the limit.
+        found = (2 * walk(200, factor).mean() - walk(100, factor).mean()) / (w * m)
+        assert abs(found - answers["limit"](factor)) < 1e-4, factor
