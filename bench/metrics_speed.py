@@ -9,8 +9,7 @@ take a general matrix square root are measured once. Four minutes on an idle cor
 Given float32 features the peers compute the last two in float32, twice as fast, and the kernel distance then
 has three or four digits left; dgm's takes every feature in float64.
 
-The four packages are needed by this script and tests/conventions/test_metric_peers.py only:
-`uv pip install -r bench/requirements.lock`.
+The four packages are in the environment that `make peers` builds.
 """
 
 import argparse
@@ -178,7 +177,7 @@ def measure(
 
 def main(options: argparse.Namespace) -> None:
     """Time every row; seeds would only change the numbers that are multiplied."""
-    need("metrics_speed", tuple(PEERS.values()), "uv pip install -r bench/requirements.lock")
+    need("metrics_speed", tuple(PEERS.values()), "make peers")
     options.seeds = 1
     rounds, columns = (1, 128) if options.quick else (ROUNDS, COLUMNS)
     n, m = (500, 200) if options.quick else (FRECHET_ROWS, OTHER_ROWS)

@@ -1,7 +1,7 @@
 """The metrics beside those of torchmetrics, torch-fidelity, pytorch-fid and clean-fid, on equal features.
 
 Each test calls the package's innermost function that takes features or their statistics, so that nothing is
-downloaded, and is skipped where the package is missing: `uv pip install -r bench/requirements.lock`.
+downloaded. `make test-peers` runs them; where a package is missing they are skipped.
 """
 
 import warnings
@@ -33,9 +33,7 @@ def package(name: str) -> ModuleType:
     """A module of a peer, or a skip that says what to install."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what the peers themselves import
-        return pytest.importorskip(
-            name, reason=f"{name} is not installed: uv pip install -r bench/requirements.lock"
-        )
+        return pytest.importorskip(name, reason=f"{name} is not installed: make test-peers")
 
 
 def features(n: int, m: int, rank: int | None, d: int = 64) -> tuple[Tensor, Tensor]:
