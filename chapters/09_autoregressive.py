@@ -669,6 +669,7 @@ def bits(model, x):  # bits per dimension of images, as real ones
     return bits_per_dim(-model.log_prob(x.int(), y).mean().item(), D)
 
 
+# %%
 def train_ar(build, *, steps, rate=5e-3, decay=1e-2, labels=is_warped, seed=0):
     g = torch.Generator().manual_seed(seed)
     with seeded(seed):  # initial weights, and dropout
@@ -1193,6 +1194,7 @@ class NoPositions(PixelTransformer):
         self.position = nn.Parameter(torch.zeros_like(self.position), requires_grad=False)
 
 
+# %%
 def small(kind, **options):
     return lambda: kind(N_LEVELS, SHAPE, classes=2, **options)
 
