@@ -73,7 +73,7 @@ def plain_realnvp() -> FlowModel:
 
 def bins() -> FlowModel:
     """Eight couplings, 17 bins; each changes eight scattered pixels and keeps the others."""
-    return bin_flow((1, 8, 8), LEVELS, (192, 192), dropout=0.2, masks=scattered_masks(8, 8, 8))
+    return bin_flow((1, 8, 8), LEVELS, (192, 192), dropout=0.1, masks=scattered_masks(8, 8, 8))
 
 
 RECIPES = {

@@ -630,14 +630,13 @@ figure(
 # %%
 gap = {name: row[1] - row[0] for name, row in table.items()}  # at the kept weights, valid minus train
 overfit = runs["Glow, no warped copies"][1]
-assert all(
-    value < bits_independent - 0.15 for name, value in test_bits.items() if name != "independent pixels"
-)
+# margins: half of the least gap over seeds 0, 1, 2
+assert max(row[2] for row in table.values()) < bits_independent - 0.09
 assert overfit.best_step < STEPS
-assert overfit.valid["loss"][-1] > min(overfit.valid["loss"]) + 0.02
+assert overfit.valid["loss"][-1] > min(overfit.valid["loss"]) + 0.008
 assert gap["Glow"] < 0.7 * gap["Glow, no warped copies"]
-assert test_bits["Glow"] < test_bits["Glow, no warped copies"] - 0.025  # half of the least gap of 3 seeds
-assert test_bits["bins"] < test_bits["Glow"] - 0.025
+assert test_bits["Glow"] < test_bits["Glow, no warped copies"] - 0.019
+assert test_bits["bins"] < test_bits["Glow"] - 0.02
 
 # %% [markdown]
 # **What it means.** All beat the yardstick: to know that pixels agree is worth a quarter to a third of a
@@ -951,7 +950,7 @@ for name in ("bins", "Glow"):
     print(f"{name}: alone {alone:.3f}, 1 % of it {mixed:.3f} bits/dim; at most + {price:.3f}")
     assert mixed <= alone + price + 1e-6  # (glow-mixture), the same noise in both
 print(f"on colour images of 32 by 32 pixels: + {bits_per_dim(math.log(1 / LAMBDA), 3072):.4f} bits/dim")
-assert test_bits["1 % bins"] < bits_independent - 0.15
+assert test_bits["1 % bins"] < bits_independent - 0.11  # half of the least gap of 3 seeds
 
 # %% [markdown]
 # On colour images of 32 by 32 pixels the price of 99 % noise shows in the third decimal of a bit. Papers
@@ -1029,7 +1028,7 @@ figure(
 # %%
 assert test_bits["learnt by heart"] > math.log2(N_LEVELS)  # worse than knowing nothing at all
 assert distance["learnt by heart"] < min(v for n, v in distance.items() if n != "learnt by heart")
-assert distance["1 % bins"] > 2 * max(distance[name] for name in RUNS)
+assert distance["1 % bins"] > 1.7 * max(distance[name] for name in RUNS)  # 2.5 and more over 3 seeds
 warm = "Glow, T = 1.15"
 assert test_bits["bins"] < test_bits["Glow"] < test_bits[warm]  # on this axis the warm Glow comes last
 assert distance[warm] < min(distance["Glow"] - 5, distance["bins"] - 7)  # half of the least gaps of 3 seeds

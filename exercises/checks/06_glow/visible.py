@@ -816,8 +816,8 @@ TASKS = [
             "Write log P(x) as a sum: base densities of everything that leaves or stays, log-determinants of "
             "every map on the way. Which of them are not in the code?",
             "Three places: the noise, the map x + u -> (x + u) / L, and the channels in `finished`.",
-            "`u = torch.rand(...)` without the half; `nats` starts at -D log(levels), D entries an image; and inside "
-            "the `if`: `nats = nats + log_normal(finished)`.",
+            "`u = torch.rand(...)` without the half; `nats` starts at -D log(levels), D entries; inside the "
+            "`if`: `nats = nats + log_normal(finished)`.",
         ),
         ("torch.distributions",),
         "13 Break it: bits that were never saved",
