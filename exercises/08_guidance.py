@@ -106,9 +106,9 @@ check("guided")
 # list of ints, increasing from 0; `network(x, t)` predicts the noise for x (B, D) and t (B,), int64. Return
 # $x$ at the last of the times.
 #
-# 2. Write the way from one code to another along the arc, for a batch: row $b$ of the result lies between
-#    row $b$ of `a` and row $b$ of `b`, as the chapter does it for a single pair. `a` and `b` are (B, D) or
-#    (B, C, H, W).
+# 2. Write the way from one code to another along the arc, for a batch (between equal rows there is that
+#    row): row $b$ of the result lies between row $b$ of `a` and row $b$ of `b`, as the chapter does it for
+#    a single pair. `a` and `b` are (B, D) or (B, C, H, W).
 
 # %% tags=["answer-invert"]
 def invert(network, x0, times, alpha_bar, iterations):
@@ -260,8 +260,9 @@ for eta in (0.0, 1.0):
 # ## 6. What a wrong factor does to the samples (6 points)
 #
 # All data together are $\mathcal{N}(0, 1)$ on the line, those of the class $\mathcal{N}(m, 1)$, and network
-# and classifier are exact. The schedule is that of task 4, $\sqrt{\bar\alpha_t} = \cos\varphi$ and
-# $\sqrt{1 - \bar\alpha_t} = \sin\varphi$. DDIM takes $n$ steps of equal angle $\delta = \pi / 2n$, from
+# and classifier are exact. (Far out $p(y \mid x)$ would have to exceed one; near the data this is a fair
+# picture of a class that is shifted.) The schedule is that of task 4, $\sqrt{\bar\alpha_t} = \cos\varphi$
+# and $\sqrt{1 - \bar\alpha_t} = \sin\varphi$. DDIM takes $n$ steps of equal angle $\delta = \pi / 2n$, from
 # $\varphi = \pi/2$ down to 0, with
 #
 # $$ \hat\varepsilon_w = \hat\varepsilon - w\, f(\varphi)\, \nabla \log p_t(y \mid x_t). $$
@@ -320,8 +321,9 @@ with when_done("wrong_factor"):
 #
 # You may ask the network $n$ times. At which of the $T$ steps? Write `choose_times(alpha_bar, n)`: a list
 # of $n + 1$ ints, strictly decreasing from $T$ to 0. The table comes from *any* schedule; you know nothing
-# of the data but that they are of size one or so. The error is the mean distance between where DDIM ends
-# with your times and where it ends with very many, from the same noise, with the exact network.
+# of the data but that their mean is about 0 and their variance about 1. The error is the mean distance
+# between where DDIM ends with your times and where it ends with very many, from the same noise, with the
+# exact network.
 #
 # The check tries it on mixtures of Gaussians in the plane, with a linear schedule, with one whose log-SNR
 # falls evenly, and with the cosine schedule. For the first two your error must be at most 0.76 times that
@@ -329,7 +331,7 @@ with when_done("wrong_factor"):
 # some rules of your own first, look at where the error comes from, then decide.
 
 # %%
-slopes = {
+schedules = {
     "linear": linear_schedule(1000).alpha_bar,
     "even": torch.cat([torch.ones(1), torch.linspace(9, -9, 1000).sigmoid()]).double(),
     "cosine": cosine_schedule(1000).alpha_bar,
@@ -342,15 +344,15 @@ def end_points(table, times, n_points=300):
     return sample(ddim, clusters.denoiser(schedule), x, schedule, torch.as_tensor(times), progress=False)
 
 
-solutions = {name: end_points(table, range(1000, -1, -4)) for name, table in slopes.items()}
+solutions = {name: end_points(table, range(1000, -1, -4)) for name, table in schedules.items()}
 
 
 def error(name, times):
-    return (end_points(slopes[name], times) - solutions[name]).norm(dim=1).mean().item()
+    return (end_points(schedules[name], times) - solutions[name]).norm(dim=1).mean().item()
 
 
 evenly = [1000 - 50 * i for i in range(21)]
-for name in slopes:
+for name in schedules:
     print(f"{name:7s} evenly spaced t: {error(name, evenly):.4f}")
 
 
@@ -367,7 +369,7 @@ check("choose_times")
 # %%
 with when_done("choose_times"):
     fig, ax = plt.subplots(figsize=(6.4, 2.9))
-    for (name, table), mark in zip(slopes.items(), "osD", strict=True):
+    for (name, table), mark in zip(schedules.items(), "osD", strict=True):
         times = choose_times(table, 20)
         print(f"{name:7s} evenly spaced t: {error(name, evenly):.4f}   yours: {error(name, times):.4f}")
         ax.plot(range(21), times, mark + "-", ms=4, label=name)

@@ -187,7 +187,7 @@ with when_done("convert"):
 # $$ q(x_s \mid x_t, x_0) = \mathcal{N}(c_t\, x_t + c_0\, x_0,\; v I). $$
 #
 # 1. What is $q(x_t \mid x_s)$? Then derive $c_t$, $c_0$ and $v$ as functions of $\bar\alpha_t$ and
-#    $\bar\alpha_s$ (`a_t` and `a_s`, each (B,)).
+#    $\bar\alpha_s$ (`a_t` and `a_s`, each (B,); $s$ may be 0 here).
 # 2. A model replaces $x_0$ by $\hat x_0$ and keeps the variance. The KL between the two steps is then
 #    $k\, \lVert \varepsilon - \hat\varepsilon \rVert^2$, where $\hat\varepsilon$ is the noise that belongs
 #    to $\hat x_0$ at this $x_t$. Derive $k$: it is what the simple loss leaves out. (It can be written with
