@@ -1573,6 +1573,11 @@ assert moved["nearest"] - moved["block means"] > gaps.median()
 #
 # :::
 #
+# **Exercises**: [exercises/10_evaluation.ipynb](../exercises/10_evaluation.ipynb) asks you for the Inception
+# Score from logits, for the distance of two Gaussians and for the kernel distance without bias; it has you
+# mend precision, recall and coverage, derive how many samples a fair comparison takes when features are
+# unlike, predict a model that is likely and draws noise, and mend a report of bits per dimension.
+#
 # **References.** {cite}`salimans2016`, {cite}`heusel2017` and {cite}`binkowski2018` for the three scores;
 # {cite}`dowson1982` and {cite}`gelbrich1990` for section 2; {cite}`chong2020` for the bias;
 # {cite}`kynkaanniemi2019` and {cite}`naeem2020` for balls; {cite}`lopezpaz2017` and {cite}`meehan2020` for
