@@ -1380,6 +1380,11 @@ assert all(as_asked[name] < as_asked["raster"] - 0.2 for name in ORDERS if name 
 #
 # :::
 #
+# **Exercises**: [exercises/09_autoregressive.ipynb](../exercises/09_autoregressive.ipynb) asks you for bits
+# and for the digits of a code, for the masks of any kernel and of colours, for a mixture over a label that
+# nobody tells, and for the rest of a half-covered digit; it has you predict what short sight costs, and
+# mend a decoder that knows too much.
+#
 # **Next.** Six families now have a likelihood, a bound, or neither, and samples that look more or less like
 # digits. The evaluation chapter asks how to tell which is better, and what "better" means.
 #

@@ -362,3 +362,68 @@ def test_prediction_of_few_steps_and_wrong_factors_against_a_walk_of_draws() -> 
         # Of first order in the step: two numbers of steps give the limit.
         found = (2 * walk(200, factor).mean() - walk(100, factor).mean()) / (w * m)
         assert abs(found - answers["limit"](factor)) < 1e-4, factor
+
+
+def test_mixture_of_labels_against_the_table_of_all_images() -> None:
+    answers = answers_of("09_autoregressive", "mixture")
+    joint = draw(59, 3, 2, 3, 2).exp()  # p(k, x_1, x_2, x_3), every entry of it
+    joint /= joint.sum()
+    images = torch.cartesian_prod(*(torch.arange(n) for n in joint.shape[1:]))  # (12, 3)
+    up_to = [joint.sum((1, 2, 3)), joint.sum((2, 3)), joint.sum(3), joint]  # p(k, x_1 .. x_i)
+    seen = torch.stack(
+        [table[:, *images[:, :i].T].reshape(3, -1).expand(3, 12) for i, table in enumerate(up_to)]
+    )
+    log_cond = (seen[1:] / seen[:-1]).log().permute(1, 2, 0)  # (K, B, D)
+    given = log_cond, joint.sum((1, 2, 3)).log()
+    whole = joint.sum(0)  # p(x): what one sees who is never told the label
+    torch.testing.assert_close(answers["log_likelihood"](*given).exp(), whole.flatten())
+    for i in range(4):
+        told = up_to[i].reshape(3, -1) / up_to[i].reshape(3, -1).sum(0)
+        found = answers["belief"](*given)[:, i].T
+        index = torch.zeros(12, dtype=torch.int64)
+        for pixel in range(i):
+            index = index * joint.shape[pixel + 1] + images[:, pixel]
+        torch.testing.assert_close(found, told[:, index])
+    first, second = whole.sum((1, 2)), whole.sum(2)
+    bets = torch.stack(
+        [first[:, None, None].expand_as(whole), (second / first[:, None])[..., None].expand_as(whole)]
+    )
+    bets = torch.cat([bets, (whole / second[..., None])[None]]).flatten(1).T
+    torch.testing.assert_close(answers["bets"](*given).exp(), bets)
+
+
+def test_prediction_of_the_prices_against_sums_over_all_rows() -> None:
+    prediction = answers_of("09_autoregressive", "price")["prediction"]
+    step = torch.tensor([[0.9, 0.1], [0.1, 0.9]], dtype=torch.float64)
+    rows = torch.cartesian_prod(*[torch.arange(2)] * 12)  # every row of 12 pixels; the rest goes on alike
+    p = 0.5 * step[rows[:, :-1], rows[:, 1:]].prod(1)
+
+    def entropy(*pixels: int) -> float:
+        table = torch.zeros(2 ** len(pixels), dtype=torch.float64)
+        number = sum(rows[:, k] * 2**i for i, k in enumerate(pixels))
+        return -torch.special.xlogy(q := table.index_add(0, number, p), q).sum().item() / math.log(2)
+
+    more = entropy(*range(12)) - entropy(*range(11))  # for one pixel more
+    assert abs((entropy(*range(12)) + 52 * more) / 64 - prediction["whole"]) < 0.001
+    short = entropy(0) + entropy(1) + 62 * (entropy(9, 11) - entropy(9))
+    assert abs(short / 64 - prediction["two_back"]) < 0.001
+    assert abs(sum(0.99**8 for _ in range(2**8)) - prediction["leak"]) < 1
+    # Digits until two pieces of width 2^-n fit into an interval of width 2^-bits.
+    apart, together = (next(n for n in range(10**4) if 1 - n <= -bits) for bits in (30.5, 100 * 30.5))
+    assert prediction["saved"] == 100 * apart - together
+    # Multiplications counted one product after the other, as of matrices (a, b) @ (b, c).
+    w, total = 64, 100
+
+    def one_pass(new: int, seen: int) -> int:
+        products = [
+            (new, w, 3 * w),
+            (new, w, w),
+            (new, w, 4 * w),
+            (new, 4 * w, w),
+            (new, w, seen),
+            (new, seen, w),
+        ]
+        return sum(a * b * c for a, b, c in products)
+
+    ratio = total * one_pass(total, total) / sum(one_pass(1, i) for i in range(1, total + 1))
+    assert abs(ratio - prediction["cached"]) < 0.1

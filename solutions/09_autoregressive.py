@@ -1,0 +1,461 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Exercises: autoregressive models
+#
+# Six tasks to the chapter [Autoregressive models](../chapters/09_autoregressive.ipynb), 34 points, about
+# three hours: three to write, one to derive, five numbers to predict, and a decoder with four bugs that
+# trains without complaint. Each task has a cell for your answer; run it, then run the cell with `check`
+# below it. `hint("bits")` gives the next hint to a task, and costs nothing. You can leave a task out and do
+# the later ones. Use plain torch: calling `dgm` is no answer. Pixels are whole levels $0, \dots, L - 1$ in
+# raster order; logarithms are natural ones where nothing else is said.
+
+# %% tags=["setup"]
+import math
+
+import torch
+import torch.nn.functional as F
+
+torch.set_num_threads(1)
+
+# %%
+from coursekit import figure, image_grid, use_style
+from coursekit.exercises import check, exercise, hint, progress, when_done
+
+use_style()
+exercise("09_autoregressive")
+
+# %% [markdown]
+# ## 1. Bits, and whole bits (5 points)
+#
+# A network has made its bets: `logits` (B, C, H, W, L), of which `logits[b, c, h, w]` belongs to the pixel
+# `x[b, c, h, w]` and was computed from the earlier ones alone. `x` is (B, C, H, W), int64.
+#
+# 1. `bits(logits, x)`: bits per dimension of each image, (B,).
+# 2. `code_length(logits, x)`: the number of binary digits, (B,), int64, of the code that arithmetic coding
+#    writes for each image, if all of an image's pixels are coded as one message and nothing is rounded.
+
+
+# %% tags=["answer-bits"]
+def bits(logits, x):
+    """Bits per dimension (B,) of x (B, C, H, W) under logits (B, C, H, W, L)."""
+    # BEGIN SOLUTION
+    log_p = logits.log_softmax(dim=-1).gather(-1, x[..., None])  # (B, C, H, W, 1), nats
+    return -log_p.flatten(1).mean(dim=1) / math.log(2)
+    # END SOLUTION
+
+
+def code_length(logits, x):
+    """Binary digits (B,), int64, of the code of each image."""
+    # BEGIN SOLUTION
+    return (bits(logits, x) * x[0].numel()).ceil().long() + 1
+    # END SOLUTION
+
+
+# %%
+check("bits")
+
+# %% [markdown] tags=["solution"]
+# :::{admonition} Discussion
+# :class: dropdown
+#
+# Three slips change the number and nothing else. *Nats for bits* makes a model look 31 per cent better.
+# *The wrong axis*: `F.cross_entropy` wants the classes in dimension 1; a softmax over the channels sums to
+# one as well, over the wrong things, and no shape complains. *The mean of the probabilities* in place of
+# the mean of their logarithms is always larger, by Jensen, and rewards a gambler who loses everything on
+# one pixel: the product is 0, the mean is not.
+#
+# The two spare bits are paid per message. Who rounds up at every pixel, as a code with whole bits for each
+# symbol must, pays up to one bit a *pixel* more; on the margins of a digit, where a pixel costs a hundredth
+# of a bit, that is a hundredfold. And `softmax` followed by `log` gives minus infinity where a probability
+# is too small for a float, though its logarithm is an ordinary number: use `log_softmax`.
+#
+# :::
+
+# %% [markdown]
+# ## 2. A mask for any kernel, and for colours (5 points)
+#
+# 1. `raster_mask(kind, rows, columns)`: the mask (rows, columns) of a kernel with odd height and width, 1
+#    where the kernel may look and 0 elsewhere. `kind` is `"A"` for the first layer or `"B"` for a later
+#    one.
+# 2. Colour images are drawn pixel by pixel and, within a pixel, colour by colour. Channel $o$ of a layer's
+#    output belongs to colour $o$, channel $i$ of its input to colour $i$.
+#    `colour_mask(kind, rows, columns, colours)` is the mask of such a layer's weights, (colours, colours,
+#    rows, columns), output first as in `nn.Conv2d`. Kind `"A"` may see what is drawn before colour $o$ of
+#    the pixel at the centre, kind `"B"` this colour, too.
+
+
+# %% tags=["answer-mask"]
+def raster_mask(kind, rows, columns):
+    """The mask (rows, columns) of 0 and 1 of kind "A" or "B"."""
+    # BEGIN SOLUTION
+    place = torch.arange(rows * columns).reshape(rows, columns)  # raster order of the kernel's entries
+    centre = rows * columns // 2
+    return (place <= centre if kind == "B" else place < centre).float()
+    # END SOLUTION
+
+
+def colour_mask(kind, rows, columns, colours):
+    """The mask (colours, colours, rows, columns), output first."""
+    # BEGIN SOLUTION
+    mask = raster_mask("A", rows, columns).repeat(colours, colours, 1, 1)
+    own = torch.ones(colours, colours).tril(0 if kind == "B" else -1)  # row: output, column: input
+    mask[:, :, rows // 2, columns // 2] = own
+    return mask
+    # END SOLUTION
+
+
+# %%
+check("mask")
+
+# %% [markdown] tags=["solution"]
+# :::{admonition} Discussion
+# :class: dropdown
+#
+# The entries of the kernel are in raster order themselves, so "before the centre" is a comparison of two
+# numbers, whatever the kernel's shape; its middle entry has the number `rows * columns // 2`. What is left
+# out costs bits, and what is let in by mistake costs the model: mask B in the first layer sees the answer.
+# Leaving out the part of the own row, or of the upper right, is the harmless kind. It only shows in the
+# likelihood, which is why it survives in published code.
+#
+# Colours add one more step to the chain rule: $x_i$ has three parts and
+# $p(x_i \mid x_{<i}) = p(r)\, p(g \mid r)\, p(b \mid r, g)$. At earlier pixels everything is known, so all
+# colours may look at all; only at the centre is there an order among them. The matrix there is a triangle,
+# without its diagonal for A and with it for B. Its transpose lets red look at blue, which is drawn later.
+# (With many features per colour each entry becomes a block.)
+#
+# :::
+
+# %% [markdown]
+# ## 3. Predict, then run: what is paid (5 points)
+#
+# A row of 64 binary pixels: the first is fair, each of the others is a copy of its left neighbour with
+# probability 0.9.
+#
+# - `whole`: the bits per dimension of the best gambler, who sees all earlier pixels, within 0.003;
+# - `two_back`: those of the best gambler who sees, for pixel $i$, pixel $i - 2$ and no other, within 0.003.
+#
+# A model with a leak reads the pixel that it bets on, and gives the level that it finds there 0.99.
+#
+# - `leak`: the sum of its "probabilities" over all images of 8 binary pixels, within 2.
+#
+# A hundred images cost exactly 30.5 bits each.
+#
+# - `saved`: by how many digits is their code shorter if they are coded as one long message, and not each on
+# its own?
+#
+# Last, a Transformer with one layer of width 64 draws 100 pixels.
+#
+# - `cached`: how many times fewer multiplications does it need with a cache, counted as in the chapter,
+# within 2?
+#
+# Commit yourself before you run the cell that tries it out.
+
+# %% tags=["answer-price"]
+# BEGIN SOLUTION
+prediction = {
+    "whole": 0.477,  # (1 + 63 h(0.1)) / 64
+    "two_back": 0.690,  # (2 + 62 h(0.18)) / 64
+    "leak": 236,  # (0.99 + 0.99)^8
+    "saved": 149,  # 100 (31 + 1) - (3050 + 1)
+    "cached": 111.4,  # N (12 w + 2 N) / (12 w + N + 1)
+}
+# STUB
+# prediction = {
+#     "whole": None,
+#     "two_back": None,
+#     "leak": None,
+#     "saved": None,
+#     "cached": None,
+# }
+# END SOLUTION
+
+# %%
+check("price")
+
+# %%
+turns = torch.rand(20_000, 64, generator=torch.Generator().manual_seed(0)) < torch.tensor([0.5] + 63 * [0.1])
+rows = turns.long().cumsum(dim=1) % 2  # (20000, 64)
+for back in (1, 2):
+    same = (rows[:, back:] == rows[:, :-back]).double().mean()  # how often it is a copy of the one it sees
+    each = -(same * same.log2() + (1 - same) * (1 - same).log2())
+    print(
+        f"seeing the pixel {back} back, a copy in {same:.3f}: {(back + (64 - back) * each) / 64:.3f} bits/dim"
+    )
+every = torch.cartesian_prod(*[torch.arange(2)] * 8)
+leaking = torch.where(torch.stack([every == 0, every == 1], -1), 0.99, 0.01).gather(-1, every[..., None])
+print(f"sum over {len(every)} images: {leaking.prod(1).sum():.1f}")
+print("apart and together:", 100 * (math.ceil(30.5) + 1), math.ceil(100 * 30.5) + 1)
+w, N = 64, 100
+without = sum(12 * w**2 * N + 2 * w * N**2 for _ in range(N))
+print(f"with a cache {without / sum(12 * w**2 + 2 * w * i for i in range(1, N + 1)):.1f} times fewer")
+
+# %% [markdown] tags=["solution"]
+# :::{admonition} Discussion
+# :class: dropdown
+#
+# *Whole.* In a chain the neighbour is all there is to know. The first pixel costs one bit, each other
+# $h(0.1) = 0.469$, where $h$ is the entropy of a coin.
+#
+# *Two back.* Two steps agree with probability $0.9^2 + 0.1^2 = 0.82$, for two changes cancel. Two pixels
+# have nobody to look at. The difference to the whole is the sum of the information that was left out, a
+# fifth of a bit a pixel: a model that is one pixel off pays it for ever.
+#
+# *Leak.* For each of the $2^8$ images the product is $0.99^8$. A sum of 236 in place of 1 is what "too good
+# a likelihood" means: it is no likelihood.
+#
+# *Saved.* Each image alone pays half a digit for rounding up and a whole one to spare; together they pay
+# the spare one once. A message of 64 pixels hardly notices, a message of one pixel pays more for its
+# envelope than for its letter.
+#
+# *Cached.* More than $N$, because the pass without cache also counts the half of the attention that the
+# mask throws away.
+#
+# :::
+
+# %% [markdown]
+# ## 4. Find the bugs: a decoder that knows too much (6 points)
+#
+# Below are the heart of a decoder and its likelihood. **Four things are wrong**, three of them in `attend`.
+# It trains, its loss is excellent, and its samples are empty.
+#
+# 1. `attend(q, k, v)`: causal attention for `q` and `k` of shape (..., N, d) and `v` of shape (..., N, e).
+# 2. `log_prob(network, x, start)`: $\log p(x)$, (B,), in nats, of sequences `x` (B, N), int64.
+#    `network(tokens)` takes tokens (B, N), int64, and returns logits (B, N, L). Its logits at position $i$
+#    depend on the tokens up to *and including* position $i$. `start` is the number of the start token.
+
+
+# %% tags=["answer-decoder"]
+def attend(q, k, v):
+    """Causal attention (..., N, e)."""
+    # BEGIN SOLUTION
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    later = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(diagonal=1)
+    return scores.masked_fill(later, -math.inf).softmax(dim=-1) @ v
+    # STUB
+    # scores = q @ k.transpose(-2, -1) / q.shape[-1]
+    # weights = scores.softmax(dim=-1).tril(diagonal=1)
+    # return weights @ v
+    # END SOLUTION
+
+
+def log_prob(network, x, start):
+    """log p(x), (B,), in nats; x is (B, N), int64."""
+    # BEGIN SOLUTION
+    tokens = torch.cat([torch.full_like(x[:, :1], start), x[:, :-1]], dim=1)
+    log_p = network(tokens).log_softmax(dim=-1)
+    return log_p.gather(-1, x[..., None]).sum(dim=(1, 2))
+    # STUB
+    # log_p = network(x).log_softmax(dim=-1)
+    # return log_p.gather(-1, x[..., None]).sum(dim=(1, 2))
+    # END SOLUTION
+
+
+# %%
+check("decoder")
+
+# %% [markdown] tags=["solution"]
+# :::{admonition} Discussion
+# :class: dropdown
+#
+# *The scale* is the root of $d$: a sum of $d$ products has variance $d$. Divided by $d$ the scores are
+# nearly equal, and attention begins as a plain mean. *The diagonal*: `tril(diagonal=1)` keeps one entry
+# above it. *The late mask* removes the future's values and keeps its keys in the denominator: the weights
+# no longer sum to one, and by how much they miss tells what comes. Dividing once more by their sum mends
+# it, for the denominators cancel. *The shift*: with the tokens not shifted, position $i$ reads the pixel
+# that it bets on.
+#
+# The first is merely slow. Each of the other three can make the likelihood too good, by a door of its own,
+# and one test finds all three: change pixel $i$ and look whether any logits at positions up to $i$ move.
+#
+# :::
+
+# %% [markdown]
+# ## 5. A label that nobody tells (6 points)
+#
+# A model has been asked with each of $K$ labels: `log_cond[k, b, i]` is $\log p(x_i \mid x_{<i}, k)$ of the
+# pixel that stands in image $b$, shape (K, B, D). `log_prior` (K,) is $\log \pi_k$. The label of the images
+# is hidden. Derive, for the mixture that results:
+#
+# 1. `log_likelihood(log_cond, log_prior)`: $\log p(x)$, (B,);
+# 2. `belief(log_cond, log_prior)`: $p(k \mid x_1, \dots, x_i)$ for $i = 0, \dots, D$, shape (B, D + 1, K);
+# 3. `bets(log_cond, log_prior)`: $\log p(x_i \mid x_{<i})$, the mixture's own bet on each pixel, (B, D).
+
+
+# %% tags=["answer-mixture"]
+def log_likelihood(log_cond, log_prior):
+    """log p(x), (B,), with the label summed out."""
+    # BEGIN SOLUTION
+    return (log_prior[:, None] + log_cond.sum(dim=2)).logsumexp(dim=0)
+    # END SOLUTION
+
+
+def belief(log_cond, log_prior):
+    """p(k | x_1 .. x_i), (B, D + 1, K), for i = 0, ..., D."""
+    # BEGIN SOLUTION
+    so_far = F.pad(log_cond.cumsum(dim=2), (1, 0)) + log_prior[:, None, None]  # log p(k, x_1 .. x_i)
+    return so_far.softmax(dim=0).permute(1, 2, 0)
+    # END SOLUTION
+
+
+def bets(log_cond, log_prior):
+    """log p(x_i | x_<i), (B, D), of the mixture."""
+    # BEGIN SOLUTION
+    so_far = F.pad(log_cond.cumsum(dim=2), (1, 0)) + log_prior[:, None, None]
+    return so_far.logsumexp(dim=0).diff(dim=1)  # log p(x_1 .. x_i) - log p(x_1 .. x_(i-1))
+    # END SOLUTION
+
+
+# %%
+check("mixture")
+
+# %% [markdown]
+# Ten labels, one histogram of levels for each pixel and label, and the first test digit. How many pixels
+# does it take until the label is known?
+
+# %%
+from dgm.data import load_digits
+
+train, test = load_digits("train"), load_digits("test")
+with when_done("mixture"):
+    levels = F.one_hot(train.x.flatten(1).long(), 17).double()  # (N, 64, 17)
+    counts = torch.stack([levels[train.y == k].sum(0) for k in range(10)]) + 0.5
+    log_p = (counts / counts.sum(-1, keepdim=True)).log()  # (K, 64, 17)
+    x = test.x.flatten(1).long()
+    told = log_p[:, None].expand(-1, len(x), -1, -1).gather(-1, x.expand(10, -1, -1)[..., None])[..., 0]
+    prior = (torch.bincount(train.y) / len(train.y)).double().log()
+    sure = belief(told, prior)
+    for i in (0, 8, 16, 24, 32, 48, 64):
+        named, certain = (sure[:, i].argmax(1) == test.y).double().mean(), sure[:, i].amax(1).mean()
+        print(f"after {i:2d} pixels: {named:4.0%} of the digits named, mean certainty {certain:.2f}")
+    nats = {"mixture": log_likelihood(told, prior), "label told": told[test.y, torch.arange(len(x))].sum(1)}
+    for name, value in nats.items():
+        print(f"{name}: {-value.mean() / 64 / math.log(2):.3f} bits per dimension")
+
+# %% [markdown] tags=["solution"]
+# :::{admonition} Discussion
+# :class: dropdown
+#
+# $p(x) = \sum_k \pi_k \prod_i p(x_i \mid x_{<i}, k)$: *one* label for the whole image, so the product is
+# inside and the sum outside. With the sum inside, $\prod_i \sum_k \pi_k\, p(x_i \mid x_{<i}, k)$, a new
+# label would be drawn for each pixel, and nothing that one pixel says of the label would help with the
+# next. The mean of the $K$ log-likelihoods is a lower bound by Jensen, and a poor one: a single label that
+# finds the image impossible pulls it down without end.
+#
+# The bets follow from $p(x_1, \dots, x_i)$, known for every $i$: a ratio of two neighbours. Written out it
+# is the mean of the $K$ bets under the belief *before* the pixel. With the belief after it the pixel has
+# voted on how to bet on itself.
+#
+# Hiding the label never costs more than $-\log \pi_k$ an image: $p(x) \ge \pi_k\, p(x \mid k)$. Over 64
+# pixels that is a twentieth of a bit a dimension. Probabilities of images are too small for a float, so
+# everything stays in logarithms until the belief.
+#
+# :::
+
+# %% [markdown]
+# ## 6. Uncover the rest (7 points)
+#
+# Write ancestral sampling for an image of which the beginning is given. `logits_of(x, i)` takes all pixels
+# `x` (B, D), int64, and an index, and returns the logits (B, L) of pixel `i`, for which it reads
+# `x[:, :i]`. The randomness is given as well: `u` (B, D), uniform numbers, so that what you draw can be
+# compared.
+#
+# `complete(logits_of, x, known, u, temperature)` returns the completed pixels (B, D), int64:
+#
+# - the first `known` pixels are those of `x`, the others are drawn in raster order;
+# - `logits_of` is asked once for each pixel that is drawn;
+# - pixel $i$ gets the smallest level $k$ with $u_i < F_k$, where $F_k$ is the probability of a level up to
+# and including $k$;
+# - probabilities are those of the logits divided by the temperature; at temperature 0 take the level with
+# the largest logit;
+# - `x` itself stays as it is.
+
+
+# %% tags=["answer-complete"]
+def complete(logits_of, x, known, u, temperature):
+    """The completed pixels (B, D), int64; u is (B, D)."""
+    # BEGIN SOLUTION
+    x = x.clone()
+    for i in range(known, x.shape[1]):
+        logits = logits_of(x, i)
+        if temperature == 0:
+            x[:, i] = logits.argmax(dim=1)
+        else:
+            up_to = (logits / temperature).softmax(dim=1).cumsum(dim=1)
+            up_to[:, -1] = 1.0  # rounding must not leave a gap at the end
+            x[:, i] = (u[:, i : i + 1] >= up_to).sum(dim=1)
+    return x
+    # END SOLUTION
+
+
+# %%
+check("complete")
+
+# %% [markdown]
+# A model that counts: how often did each level follow the levels to the left, above, and above on the
+# right, in the training digits? The upper halves of six test digits, completed with it at three
+# temperatures.
+
+# %%
+with when_done("complete"):
+
+    def around(x):  # (N, 64) -> three neighbours of every pixel (N, 64, 3); 17: outside
+        p = F.pad(x.reshape(-1, 8, 8), (1, 1, 1, 0), value=17)
+        return torch.stack([p[:, 1:, :-2], p[:, :-1, 1:-1], p[:, :-1, 2:]], dim=-1).flatten(1, 2)
+
+    seen, level = around(train.x.flatten(1).long()).flatten(0, 1), train.x.flatten().long()
+    by_left, by_three = torch.full((18, 17), 0.1), torch.zeros(18, 18, 18, 17)
+    by_left.index_put_((seen[:, 0], level), torch.tensor(1.0), accumulate=True)
+    by_three.index_put_((*seen.T, level), torch.tensor(1.0), accumulate=True)
+
+    def counted(x, i):
+        left, above, right = around(x)[:, i].T
+        return (by_three[left, above, right] + 0.5 * by_left[left] / by_left[left].sum(1, keepdim=True)).log()
+
+    half = test.x[:6].flatten(1).long()
+    u = torch.rand(6, 64, generator=torch.Generator().manual_seed(0))
+    rows = [half, *(complete(counted, half, 32, u, T) for T in (1.0, 0.5, 0.0))]
+    figure(
+        image_grid(
+            torch.cat(rows).reshape(-1, 1, 8, 8) / 8 - 1,
+            columns=6,
+            row_labels=["test", "T = 1", "T = 0.5", "T = 0"],
+        ),
+        alt="Four rows of six digits: whole test digits, then the same upper halves, completed by the count "
+        "model at temperatures 1, 0.5 and 0. The strokes go on for a row or two, then lose their way.",
+    )
+
+# %% [markdown] tags=["solution"]
+# :::{admonition} Discussion
+# :class: dropdown
+#
+# The loop *is* the model: pixel $i$ can only be drawn when those before it are. A parallel draw from logits
+# of an unfinished image looks up the right conditionals at the wrong place. It makes 64 draws from bets on
+# an image that nobody will see.
+#
+# Dividing probabilities by $T$ and normalising again changes nothing; the power $1/T$ does, which is
+# division of the logits. Multiplying them by $T$ is the same with hot and cold exchanged. In the cumulative
+# sum the level's own probability counts: without it the draw is one level too high, and level 0 never
+# comes.
+#
+# Completing the *lower* half is sampling with a given beginning, at no extra cost. For the upper half, or
+# for a hole in the middle, one would need $p(x_i \mid \text{all others})$, and the chain rule in this order
+# does not hold it: here the order matters.
+#
+# :::
+
+# %% [markdown]
+# ## How far you are
+
+# %%
+progress()
