@@ -427,3 +427,50 @@ def test_prediction_of_the_prices_against_sums_over_all_rows() -> None:
 
     ratio = total * one_pass(total, total) / sum(one_pass(1, i) for i in range(1, total + 1))
     assert abs(ratio - prediction["cached"]) < 0.1
+
+
+def test_bias_of_unlike_features_against_draws_and_the_size_from_which_on_the_better_model_wins() -> None:
+    answers = answers_of("10_evaluation", "unlike")
+    var, repeats = torch.tensor([3.0, 1.0, 0.2, 0.0], dtype=torch.float64), 4000
+    reads = {}
+    for n in (60, 240):
+        x = draw(71 + n, repeats, n, 4) * var.sqrt()
+        mean, centred = x.mean(1), x - x.mean(1, keepdim=True)
+        cov = centred.mT @ centred / (n - 1)
+        overlap = torch.linalg.svdvals(centred * var.sqrt() / math.sqrt(n - 1)).sum(1)
+        d2 = mean.square().sum(1) + var.sum() + cov.diagonal(dim1=1, dim2=2).sum(1) - 2 * overlap
+        reads[n] = d2.mean().item(), d2.std().item() / math.sqrt(repeats)
+    (small, error_small), (large, error_large) = reads[60], reads[240]
+    c = float(answers["bias_factor"](var))
+    # Both sizes together leave out the next order, 1 / N^2, too: c = N d^2 (N) extrapolated in 1 / N.
+    found = (240 * 240 * large - 60 * 60 * small) / 180
+    error = math.hypot(240 * 240 * error_large, 60 * 60 * error_small) / 180
+    assert abs(found - c) < 4.5 * error
+    assert error < 0.02 * c  # it would see a forgotten diagonal
+    end = answers["limit"](small, 60, large, 240)
+    assert abs(end) < 4.5 * math.hypot(60 * error_small, 240 * error_large) / 180 + c / 60**2
+    n = next(n for n in range(1, 10**4) if 1.2 + 90 / n <= 1.5 + 20 / n)
+    assert n - 1 < answers["fair_size"](1.2, 90.0, 1.5, 20.0) <= n
+
+
+def test_prediction_of_the_likely_model_against_draws_and_a_search() -> None:
+    prediction = answers_of("10_evaluation", "likely")["prediction"]
+    width = torch.tensor([1.0, 10.0], dtype=torch.float64)
+    component = torch.multinomial(
+        torch.tensor([0.1, 0.9]), 400_000, True, generator=torch.Generator().manual_seed(0)
+    )
+    y = width[component, None] * draw(72, 400_000, 4)  # all directions are alike: four of the 64
+    spread = y.std(0)
+    assert abs(64 * (spread - 1).square().mean() / prediction["frechet"] - 1) < 0.01
+    x = draw(73, 10_000, 64)
+    parts = torch.stack([Normal(0 * x, float(s)).log_prob(x).sum(1) for s in width])
+    log_q = (parts + torch.tensor([[0.1], [0.9]], dtype=torch.float64).log()).logsumexp(0)
+    lost = (parts[0] - log_q) / (64 * math.log(2))
+    assert lost.max() < 1.01 * prediction["bits"]
+    assert lost.mean() > 0.99 * prediction["bits"]
+    powers = torch.arange(0, 20, 0.01, dtype=torch.float64)
+    assert abs(powers[(powers * math.log2(10) <= 0.01 * 3072)].max() - prediction["share"]) < 0.02
+    at = torch.full((64,), 12 / 8.0, dtype=torch.float64)  # at distance 12 from the origin
+    widths = torch.linspace(0.5, 5, 451, dtype=torch.float64)
+    density = torch.stack([Normal(0 * at, float(s)).log_prob(at).sum() for s in widths])
+    assert abs(widths[density.argmax()] - prediction["width"]) < 0.02
