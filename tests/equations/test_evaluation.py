@@ -65,7 +65,7 @@ def z_score(read: list[float], truth: float) -> float:
 
 
 @pytest.mark.equation("eval-information")
-def test_information_is_the_divergence_of_the_joint_table_from_independence():
+def test_information_is_the_tables_divergence_from_independence():
     logits = 2 * normal(40, 6)
     joint = logits.softmax(1).numpy() / 40  # (40, 6): probability of the n-th sample and the c-th class
     product = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
@@ -277,7 +277,7 @@ def squared_mean_difference() -> float:
 @pytest.mark.equation("eval-mmd")
 @pytest.mark.equation("eval-kid")
 @pytest.mark.parametrize(("n", "m"), [(2, 2), (3, 2)])
-def test_the_estimate_has_the_squared_difference_of_mean_lists_as_its_mean(n: int, m: int):
+def test_the_estimate_has_the_squared_gap_of_mean_lists_as_its_mean(n: int, m: int):
     assert expected_over_draws(kernel_distance, n, m) == pytest.approx(squared_mean_difference(), rel=1e-10)
 
 
@@ -398,7 +398,7 @@ def test_accuracy_at_its_ends():
 
 
 @pytest.mark.equation("eval-copying")
-def test_over_all_orders_the_copying_score_has_mean_zero_and_variance_one():
+def test_over_all_orders_the_copying_score_has_mean_0_and_variance_1():
     # One training image, at the origin: the distances are the values. All ways to call 3 of 7 the samples.
     values, origin = column(0.3, 0.7, 1.1, 1.9, 2.4, 3.3, 5.0), column(0.0)
     scores = []

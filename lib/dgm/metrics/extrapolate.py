@@ -56,6 +56,8 @@ def extrapolated_frechet(
         ValueError: with fewer than 2 points, a smallest subset below 2 or not below N, or bad features.
 
     Source: Chong & Forsyth 2020, "Effectively unbiased FID and Inception Score and where to find them".
+    Equation: eval-extrapolate
+    Test: tests/equations/test_evaluation.py::test_the_line_has_the_models_own_slope_and_ends_at_the_truth
     """
     x = check_features(features_x, "features_x", 4, "be extrapolated")
     n, d = x.shape

@@ -50,7 +50,8 @@ def gaussian_frechet(mu1: Tensor, cov1: Tensor, mu2: Tensor, cov2: Tensor) -> fl
         ValueError: if shapes do not fit, a value is not finite, or a covariance is asymmetric or indefinite.
 
     Source: Dowson & Landau 1982, "The Fréchet distance between multivariate normal distributions".
-    Test: tests/unit/test_metrics.py::test_gaussian_frechet_equals_the_sqrtm_form
+    Equation: eval-frechet
+    Test: tests/equations/test_evaluation.py::test_frechet_is_the_square_root_form
     """
     m1, c1 = _check_gaussian(mu1, cov1, "1")
     m2, c2 = _check_gaussian(mu2, cov2, "2")

@@ -25,6 +25,9 @@ def class_information(logits: Tensor) -> float:
 
     Raises:
         ValueError: if `logits` is not (N, K) with at least one row, or a value is not finite.
+
+    Equation: eval-information
+    Test: tests/equations/test_evaluation.py::test_information_is_the_tables_divergence_from_independence
     """
     if logits.ndim != 2 or not len(logits):
         raise ValueError(f"logits must have shape (N, K) with N at least 1, got {tuple(logits.shape)}")
@@ -53,5 +56,7 @@ def inception_score(logits: Tensor) -> float:
         ValueError: as `class_information`.
 
     Source: Salimans et al. 2016, "Improved techniques for training GANs", section 4.
+    Equation: eval-information
+    Test: tests/equations/test_evaluation.py::test_information_is_the_tables_divergence_from_independence
     """
     return math.exp(class_information(logits))

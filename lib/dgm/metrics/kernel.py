@@ -28,6 +28,8 @@ def kernel_distance(features_x: Tensor, features_y: Tensor, *, degree: int = 3) 
         ValueError: if the shapes do not fit, there are fewer than 2 samples, or a feature is not finite.
 
     Source: Bińkowski et al. 2018, "Demystifying MMD GANs", section 4.
+    Equation: eval-kid
+    Test: tests/equations/test_evaluation.py::test_the_estimate_has_the_squared_gap_of_mean_lists_as_its_mean
     """
     x, y = _check_pair(features_x, features_y)
     return _estimates(x, y, x.new_ones(1, len(x)), y.new_ones(1, len(y)), degree).item()

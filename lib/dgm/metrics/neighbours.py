@@ -84,6 +84,8 @@ def precision_recall(features_real: Tensor, features_fake: Tensor, k: int = 3) -
         ValueError: if the shapes do not fit, there are too few samples, or a feature is not finite.
 
     Source: Kynkäänniemi et al. 2019, "Improved precision and recall metric", eqs. (1) to (3).
+    Equation: eval-precision-recall
+    Test: tests/equations/test_evaluation.py::test_precision_and_recall_by_hand
     """
     x, y = _check_pair(features_real, features_fake, k)
     radii_x, radii_y = neighbour_radii(x, k), neighbour_radii(y, k)
@@ -120,6 +122,8 @@ def density_coverage(features_real: Tensor, features_fake: Tensor, k: int = 5) -
         ValueError: if the shapes do not fit, there are too few samples, or a feature is not finite.
 
     Source: Naeem et al. 2020, "Reliable fidelity and diversity metrics", section 3.
+    Equation: eval-density-coverage
+    Test: tests/equations/test_evaluation.py::test_density_and_coverage_by_hand
     """
     x, y = _check_pair(features_real, features_fake, k)
     radii, squares = neighbour_radii(x, k), y.square().sum(1)

@@ -92,6 +92,8 @@ def copying_z(features_fake: Tensor, features_held_out: Tensor, features_train: 
 
     Source: Meehan, Chaudhuri & Dasgupta 2020, "A non-parametric test to detect data-copying in generative
         models", section 3.
+    Equation: eval-copying
+    Test: tests/equations/test_evaluation.py::test_over_all_orders_the_copying_score_has_mean_0_and_variance_1
     """
     names = ("features_fake", "features_held_out", "features_train")
     y, held, train = (
