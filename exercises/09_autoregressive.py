@@ -291,7 +291,8 @@ with when_done("complete"):
             row_labels=["test", "T = 1", "T = 0.5", "T = 0"],
         ),
         alt="Four rows of six digits: whole test digits, then the same upper halves, completed by the count "
-        "model at temperatures 1, 0.5 and 0. The strokes go on for a row or two, then lose their way.",
+        "model at temperatures 1, 0.5 and 0. At 1 the strokes go on and lose their way; at 0 most stop after "
+        "a row or two or run straight down.",
     )
 
 # %% [markdown]

@@ -432,7 +432,8 @@ with when_done("complete"):
             row_labels=["test", "T = 1", "T = 0.5", "T = 0"],
         ),
         alt="Four rows of six digits: whole test digits, then the same upper halves, completed by the count "
-        "model at temperatures 1, 0.5 and 0. The strokes go on for a row or two, then lose their way.",
+        "model at temperatures 1, 0.5 and 0. At 1 the strokes go on and lose their way; at 0 most stop after "
+        "a row or two or run straight down.",
     )
 
 # %% [markdown] tags=["solution"]
@@ -447,6 +448,9 @@ with when_done("complete"):
 # division of the logits. Multiplying them by $T$ is the same with hot and cold exchanged. In the cumulative
 # sum the level's own probability counts: without it the draw is one level too high, and level 0 never
 # comes.
+#
+# At temperature 0 the model always bets on the most common level. Given black neighbours that is black, so
+# strokes stop, or run straight down: the most probable level at each pixel does not make a probable image.
 #
 # Completing the *lower* half is sampling with a given beginning, at no extra cost. For the upper half, or
 # for a hole in the middle, one would need $p(x_i \mid \text{all others})$, and the chain rule in this order

@@ -39,7 +39,7 @@ def run_bits(bits, code_length, *, seed: int) -> Plain:
 # --- mask --------------------------------------------------------------------------------------------
 
 KERNELS = ((5, 5), (3, 7), (7, 3), (1, 1))  # the first is judged here, the others as well
-COLOUR_KERNELS = ((3, 3, 3), (3, 5, 2))  # rows, columns, colours
+COLOUR_KERNELS = ((3, 3, 3), (5, 7, 2))  # rows, columns, colours
 
 
 def run_mask(raster_mask, colour_mask, *, seed: int) -> Plain:
