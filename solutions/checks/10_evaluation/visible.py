@@ -37,7 +37,6 @@ from .probes import (
     SIZES,
     THIN,
     cloud,
-    extreme,
     gaussians,
     log_weights,
     readings,
