@@ -31,8 +31,10 @@ torch.set_num_threads(1)
 # %%
 from coursekit import figure, image_grid, use_style
 from coursekit.exercises import check, exercise, hint, progress, when_done
+from dgm.data import load_digits
 
 use_style()
+train, test = load_digits("train"), load_digits("test")
 exercise("09_autoregressive")
 
 # %% [markdown]
@@ -324,9 +326,6 @@ check("mixture")
 # does it take until the label is known?
 
 # %%
-from dgm.data import load_digits
-
-train, test = load_digits("train"), load_digits("test")
 with when_done("mixture"):
     levels = F.one_hot(train.x.flatten(1).long(), 17).double()  # (N, 64, 17)
     counts = torch.stack([levels[train.y == k].sum(0) for k in range(10)]) + 0.5
