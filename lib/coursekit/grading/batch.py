@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import queue
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -125,9 +126,10 @@ def grade_one(unit: Unit, source: Source | None, sandbox: Sandbox) -> Record:
     """
     if source is None:
         return unit.blank
+    began = time.monotonic()
     try:
         marks = mark_submission(source, unit.submission, sandbox, unit.seeds, unit.only)
-        return replace(unit.blank, tasks=tuple(marks))
+        return replace(unit.blank, tasks=tuple(marks), elapsed=round(time.monotonic() - began, 4))
     except NoSandbox:
         raise
     except Exception:

@@ -38,6 +38,7 @@ class Record:
         problem: why nothing could be read; "".
         failed: the grader itself failed: nothing here counts, and the next run tries again.
         answers: task -> sources that were graded.
+        elapsed: seconds on the clock that it took.
     """
 
     student: str
@@ -53,6 +54,7 @@ class Record:
     problem: str = ""
     failed: bool = False
     answers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    elapsed: float = 0.0
 
     @property
     def got(self) -> int:

@@ -286,7 +286,7 @@ def _bubblewrap(sandbox: Sandbox, root: bool) -> list[str]:
         command += ["--perms", "0755", "--dir", str(folder)]
     for source, place in binds:
         command += ["--ro-bind", source, place]
-    for packages in {*site.getsitepackages(), sysconfig.get_path("purelib")}:
+    for packages in sorted({*site.getsitepackages(), sysconfig.get_path("purelib")}):
         if (Path(packages) / "dgm").is_dir():  # an answer that calls the library is none
             command += ["--tmpfs", str(Path(packages) / "dgm")]
     return [*command, "--remount-ro", "/", "--chdir", "/", "--"]
@@ -300,6 +300,8 @@ def _python_places() -> list[str]:
         target = Path(os.readlink(executable))
         executable = target if target.is_absolute() else executable.parent / target
         places.add(executable.parents[1] if executable.parent.name == "bin" else executable.parent)
+    # An environment may see the packages of another one; their folders, but not the course's own lib/.
+    places |= {Path(entry) for entry in sys.path if entry.endswith(("site-packages", "dist-packages"))}
     found = sorted({p.absolute() for p in places} | {p.resolve() for p in places})
     found = [p for p in found if not p.is_relative_to("/usr") and p.is_dir()]
     return [str(p) for p in found if not any(p != q and p.is_relative_to(q) for q in found)]
