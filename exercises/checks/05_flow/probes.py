@@ -36,7 +36,7 @@ def points(seed: int) -> Tensor:
     return 1.5 * draw(seed + 1, 7)
 
 
-GRID = torch.linspace(-40, 40, 8001, dtype=torch.float64)
+GRID = torch.linspace(-40, 40, 2001, dtype=torch.float64)
 
 
 def run_pushed_log_prob(pushed_log_prob, *, seed: int) -> Plain:

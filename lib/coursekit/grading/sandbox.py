@@ -114,7 +114,7 @@ class Sandbox:
         unsafe: bool = False,
         slot: int = 0,
     ) -> None:
-        self.checks, self.slugs, self.limits = checks, slugs, limits or Limits()
+        self.checks, self.slugs, self.limits = checks.resolve(), slugs, limits or Limits()
         self.unsafe, self.slot = unsafe, slot
         self.how = NONE
         self.memory = 0  # bytes of the worker once torch is loaded
