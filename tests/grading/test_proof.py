@@ -3,6 +3,7 @@
 import ast
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,8 +77,9 @@ def test_a_task_is_proven_and_a_hole_is_found() -> None:
         assert proof.wrong >= 4
         assert proof.mutants == 12
         # With the checks on values gone, wrong answers get full marks: the proof must say so.
-        blind = [c for c in source.exercise.tasks["kl"].criteria if "gradient" in c.name.lower()]
-        object.__setattr__(source.exercise.tasks["kl"], "criteria", tuple(blind))
-        object.__setattr__(source.exercise.tasks["kl"], "points", sum(c.points for c in blind))
-        source.exercise.hidden["kl"] = ()  # type: ignore[index]
-        assert prove_task(source, "kl", sandbox, most=12, seed=1).trouble
+        task = source.exercise.tasks["kl"]
+        blind = tuple(c for c in task.criteria if "gradient" in c.name.lower())
+        seen = replace(task, criteria=blind, points=sum(c.points for c in blind))
+        tasks, hidden = {**source.exercise.tasks, "kl": seen}, {**source.exercise.hidden, "kl": ()}
+        loose = replace(source, exercise=replace(source.exercise, tasks=tasks, hidden=hidden))
+        assert prove_task(loose, "kl", sandbox, most=12, seed=1).trouble
