@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-EXTRAS = ("course", "cluster", "dev")
+EXTRAS = ("course", "cluster", "book", "dev")
 LOCK, PEERS_LOCK = "requirements.lock", "bench/requirements.lock"
 
 
