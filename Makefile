@@ -11,7 +11,7 @@ CELL_TIMEOUT ?= 300
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help env lab test test-quick peers test-peers bench format lint pairs run exercises release lock clean built
+.PHONY: help env lab test test-quick peers test-peers bench format lint pairs run exercises release book book-serve book-pdf lock clean built
 .DELETE_ON_ERROR:
 
 # What another project left in the shell must not be imported here.
@@ -79,9 +79,18 @@ exercises: built ## generate exercises/ from solutions/ (ARGS=--check only compa
 release: built ## write dist/course.zip, what students get (ARGS="02_vae --out x.zip")
 	$(VENV_PYTHON) -m coursekit.grading.release $(ARGS)
 
+book: built ## build the site in book/_build/student/html (ARGS="--edition instructor"; ARGS=--help)
+	$(VENV_PYTHON) book/build.py $(ARGS)
+
+book-serve: built ## build the site and serve it on 127.0.0.1:8000 (ARGS="--port 8001")
+	$(VENV_PYTHON) book/build.py --serve $(ARGS)
+
+book-pdf: built ## build the PDF
+	$(VENV_PYTHON) book/build.py --builder latex $(ARGS)
+
 lock: built ## renew the locks and environment.yml from what is asked for (ARGS=--upgrade: newest)
 	$(VENV_PYTHON) scripts/lock.py $(ARGS)
 
-clean: ## delete the environments and the tools' caches
-	rm -rf .venv .venv-peers .pytest_cache .mypy_cache .ruff_cache lib/*.egg-info
+clean: ## delete the environments, the built book and the tools' caches
+	rm -rf .venv .venv-peers .pytest_cache .mypy_cache .ruff_cache lib/*.egg-info book/_build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

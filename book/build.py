@@ -1,0 +1,142 @@
+"""Build the book: `python book/build.py` (or `make book`), a site in book/_build/student/html.
+
+It assembles a source tree from the repository and runs Sphinx on it. Sphinx wants all its sources under one
+folder, and an edition holds only some of the repository's notebooks. A file of the tree is written only when it
+has changed, so that Sphinx's own incremental builds go on working.
+
+What goes into the tree:
+
+- `book/pages/**` as it is (in index.md the marks `<!-- route -->` and `<!-- chapters -->` are filled in);
+- what `pages(root, edition)` of every module in `book/generators/` returns: `{path in the tree: text}`;
+- `chapters/*.ipynb` with their stored outputs, and `exercises/*.ipynb`. The instructor's edition has the
+  solutions in their place, at the same addresses, so that every link holds in both editions.
+
+Nothing is executed, nothing is fetched.
+"""
+
+import argparse
+import functools
+import http.server
+import importlib
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+BOOK = Path(__file__).resolve().parent
+ROOT = BOOK.parent
+sys.path[:0] = [str(BOOK), str(ROOT / "lib")]
+
+import start  # noqa: E402
+from course import CHAPTERS  # noqa: E402
+
+EDITIONS = ("student", "instructor")
+
+
+def sources(edition: str) -> dict[str, bytes]:
+    """Every file of the source tree of an edition: path -> content."""
+    tree: dict[str, bytes] = {}
+    for path in sorted((BOOK / "pages").rglob("*")):
+        if path.is_file():
+            tree[path.relative_to(BOOK / "pages").as_posix()] = path.read_bytes()
+    tree["index.md"] = start.fill(tree["index.md"].decode()).encode()
+    for path in sorted((BOOK / "generators").glob("[!_]*.py")):
+        made = importlib.import_module(f"generators.{path.stem}").pages(ROOT, edition)
+        tree |= {name: text.encode() for name, text in made.items()}
+    exercises = "exercises" if edition == "student" else "solutions"
+    for chapter in CHAPTERS:
+        tree[f"chapters/{chapter.slug}.ipynb"] = (ROOT / "chapters" / f"{chapter.slug}.ipynb").read_bytes()
+        tree[f"exercises/{chapter.slug}.ipynb"] = (ROOT / exercises / f"{chapter.slug}.ipynb").read_bytes()
+    return tree
+
+
+def assemble(edition: str, target: Path) -> None:
+    """Write the source tree; files that have not changed keep their time, files that are gone go."""
+    tree = sources(edition)
+    for path in sorted(target.rglob("*"), reverse=True):
+        if path.is_file() and path.relative_to(target).as_posix() not in tree:
+            path.unlink()
+    for name, content in tree.items():
+        path = target / name
+        if not path.is_file() or path.read_bytes() != content:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+
+def build(builder: str, edition: str, out: Path, *, strict: bool = True, further: Sequence[str] = ()) -> Path:
+    """Assemble and run Sphinx.
+
+    Args:
+        builder: Sphinx's name of it, such as html or latex; conf.py sees it as the tag of the same name.
+        edition: student or instructor; conf.py sees it as a tag.
+        out: folder of all that is built for this edition.
+        strict: whether a warning is an error.
+        further: arguments for Sphinx.
+
+    Returns:
+        The folder of the result.
+
+    Raises:
+        subprocess.CalledProcessError: Sphinx failed.
+    """
+    source, target = out / "source", out / builder
+    assemble(edition, source)
+    command = [sys.executable, "-m", "sphinx", "-b", builder, "-c", str(BOOK), "-d", str(out / "doctrees")]
+    # One process: sphinx-proof cannot read in parallel.
+    command += ["-t", edition, "--keep-going"]
+    command += ["-W"] if strict else []
+    subprocess.run([*command, *further, str(source), str(target)], check=True, cwd=ROOT)
+    return target
+
+
+def serve(folder: Path, port: int) -> int:
+    """Serve a built site on this machine's loopback address alone, until Ctrl-C."""
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    try:
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
+    except OSError as error:
+        print(
+            f"port {port} of 127.0.0.1 cannot be had ({error.strerror}): take another, --port 8001",
+            file=sys.stderr,
+        )
+        return 1
+    with server:
+        print(f"The book is at http://127.0.0.1:{server.server_port}/ until you press Ctrl-C.", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print()
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        prog="book/build.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--edition", choices=EDITIONS, default="student", help="whose (default: student)")
+    parser.add_argument(
+        "--builder", default="html", help="html, or another of Sphinx's builders (default: html)"
+    )
+    parser.add_argument("--out", type=Path, help="build folder (default: book/_build/<edition>)")
+    parser.add_argument("--fresh", action="store_true", help="forget what earlier builds left")
+    parser.add_argument("--lenient", action="store_true", help="let warnings pass")
+    parser.add_argument("--serve", action="store_true", help="then serve the site on 127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000, help="for --serve (default: 8000; 0: any free one)")
+    options, further = parser.parse_known_args(arguments)
+    out = (options.out or BOOK / "_build" / options.edition).resolve()
+    if options.fresh and out.is_dir():
+        shutil.rmtree(out)
+    began = time.perf_counter()
+    try:
+        target = build(options.builder, options.edition, out, strict=not options.lenient, further=further)
+    except subprocess.CalledProcessError as error:
+        return int(error.returncode)
+    print(f"{options.edition} edition, {options.builder}: {target} ({time.perf_counter() - began:.0f} s)")
+    return serve(target, options.port) if options.serve else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""Sphinx's configuration of the book; `book/build.py` assembles the sources and passes the tags.
+
+Tags: the edition (`student`, `instructor`), and from Sphinx the builder (`html`, `latex`).
+"""
+
+import sys
+from pathlib import Path
+
+BOOK = Path(__file__).resolve().parent
+sys.path[:0] = [str(BOOK), str(BOOK.parent / "lib")]
+
+edition = "instructor" if tags.has("instructor") else "student"  # type: ignore[name-defined]  # noqa: F821
+
+project = "Deep generative models"
+author = "The authors of the course"
+copyright = "the authors of the course; text and figures CC BY 4.0, code MIT"
+language = "en"
+
+extensions = [
+    "myst_nb",
+    "sphinxcontrib.bibtex",
+    "sphinx_proof",
+    "sphinx_exercise",
+    "sphinx_copybutton",
+    "sphinx-mathjax-offline",
+]
+
+# Notebooks are shown with the outputs of their last `make run`; nothing is executed here.
+nb_execution_mode = "off"
+nb_merge_streams = True
+nb_render_markdown_format = "myst"
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+myst_url_schemes = {"http": None, "https": None, "mailto": None}
+myst_dmath_double_inline = False
+
+bibtex_bibfiles = ["../chapters/references.bib"]
+bibtex_reference_style = "author_year"
+
+numfig = True
+math_numfig = True
+math_number_all = False
+
+html_theme = "sphinx_book_theme"
+html_title = project
+html_static_path = ["static"]
+html_css_files = ["book.css"]
+html_show_sourcelink = False
+html_copy_source = False
+html_theme_options = {
+    "home_page_in_toc": True,
+    "show_toc_level": 2,
+    "use_download_button": False,
+    "use_fullscreen_button": False,
+    "use_issues_button": False,
+    "use_repository_button": False,
+}
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
