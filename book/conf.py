@@ -23,6 +23,8 @@ extensions = [
     "sphinx_exercise",
     "sphinx_copybutton",
     "sphinx-mathjax-offline",
+    "extensions.numbering",
+    "extensions.figures",
 ]
 
 # Notebooks are shown with the outputs of their last `make run`; nothing is executed here.
@@ -38,8 +40,9 @@ bibtex_bibfiles = ["../chapters/references.bib"]
 bibtex_reference_style = "author_year"
 
 numfig = True
+numfig_format = {"figure": "Figure %s", "table": "Table %s", "code-block": "Listing %s", "section": "%s"}
 math_numfig = True
-math_number_all = False
+math_eqref_format = "({number})"
 
 html_theme = "sphinx_book_theme"
 html_title = project

@@ -1,0 +1,60 @@
+"""Figures of the chapters become numbered figures that one can link to: Figure 2.3, with the anchor fig-2-3.
+
+`coursekit.figure` and `coursekit.frames` leave a piece of HTML (and a PNG for print) in a cell's output; here it
+is wrapped into a figure of Sphinx's, which counts it. A caption moves to where the number is.
+"""
+
+import html
+import re
+from typing import Any
+
+from docutils import nodes
+from extensions.numbering import number_of
+from sphinx.application import Sphinx
+from sphinx.transforms import SphinxTransform
+
+FIGURE = re.compile(r'<figure class="dgm-figure"[^>]*>(.*)</figure>', re.DOTALL)
+FRAMES = '<div class="dgm-frames'
+CAPTION = re.compile(r"\s*<figcaption[^>]*>(.*?)</figcaption>", re.DOTALL)
+
+
+class NumberFigures(SphinxTransform):
+    """Wrap the outputs of `figure` and `frames` into numbered figures, in chapters only."""
+
+    default_priority = 700
+
+    def apply(self, **kwargs: Any) -> None:
+        number = number_of(self.env.docname)
+        if number is None:
+            return
+        bundles = [
+            node for node in self.document.findall(nodes.container) if node.get("nb_element") == "mime_bundle"
+        ]
+        count = 0
+        for bundle in bundles:
+            raw = next((r for r in bundle.findall(nodes.raw) if r.get("format") == "html"), None)
+            if raw is None or not (FIGURE.search(raw.astext()) or FRAMES in raw.astext()):
+                continue
+            count += 1
+            self.wrap(bundle, raw, f"fig-{number}-{count}")
+
+    def wrap(self, bundle: nodes.container, raw: nodes.raw, anchor: str) -> None:
+        source = raw.astext()
+        written = CAPTION.search(source)
+        text = html.unescape(written[1]) if written else ""
+        source = FIGURE.sub(r'<div class="dgm-figure">\1</div>', CAPTION.sub("", source))
+        raw.children = []
+        raw.append(nodes.Text(source))
+        raw.rawsource = source
+        # A caption is never empty: Sphinx numbers only what has one.
+        caption = nodes.caption(text, text or "\u200b")
+        figure = nodes.figure("", ids=[anchor], names=[anchor], classes=["dgm"])
+        figure.source, figure.line = bundle.source, bundle.line
+        bundle.replace_self(figure)
+        figure += [bundle, caption]
+        self.document.note_explicit_target(figure)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.add_transform(NumberFigures)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
