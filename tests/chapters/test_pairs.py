@@ -1,10 +1,13 @@
 """The .py and the .ipynb of every chapter, solution and exercise are the same notebook, cell by cell."""
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
+from jupytext import TextFileContentsManager
 
-from coursekit.authoring.notebooks import find_pairs
+from coursekit.authoring.notebooks import find_pairs, read_ipynb
 from coursekit.authoring.pairs import differences
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -14,3 +17,13 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_py_and_ipynb_agree(pair):
     found = differences(pair)
     assert not found, f"{pair.name}: run `make pairs`\n" + "\n".join(found)
+
+
+@pytest.mark.parametrize("pair", [p for p in find_pairs(ROOT) if not p.generated], ids=lambda pair: pair.name)
+def test_jupyterlab_opens_a_notebook_that_is_newer_than_its_py(pair, tmp_path):
+    """As after `make run`. Where jupytext sees a difference, if only of blank lines, it refuses."""
+    for path in (pair.py, pair.ipynb, pair.py.with_name("jupytext.toml")):
+        shutil.copy(path, tmp_path)
+    os.utime(tmp_path / pair.py.name, (0, 0))
+    opened = TextFileContentsManager(root_dir=str(tmp_path)).get(pair.ipynb.name)
+    assert len(opened["content"].cells) == len(read_ipynb(pair.ipynb).cells)

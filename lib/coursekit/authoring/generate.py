@@ -95,6 +95,7 @@ def student_notebook(path: Path) -> NotebookNode:
     notebook = nb.read_py(path)
     notebook.cells = [c for c in notebook.cells if SOLUTION_TAG not in c.metadata.get("tags", [])]
     for cell in notebook.cells:
+        cell.metadata.pop(nb.LAYOUT, None)  # of the solution's file
         if cell.cell_type == "code":
             cell.source = student_source(cell.source)
     return notebook

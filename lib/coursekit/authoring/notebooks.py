@@ -18,6 +18,10 @@ from nbformat import NotebookNode
 FOLDERS = ("chapters", "solutions", "exercises")
 METADATA_FILTER = "tags,editable,slideshow,mystnb,-all"
 KEPT_METADATA = ("tags", "editable", "slideshow", "mystnb")
+# Jupytext's note of how many blank lines follow a cell in the .py, where ruff wants another number than
+# jupytext. It is no part of what the cell is; but without it in the .ipynb jupytext takes the two files for
+# different ones, and JupyterLab refuses to open a notebook that is newer than its .py.
+LAYOUT = "lines_to_next_cell"
 
 # Every Jupyter has a kernel of this name: JupyterLab started from the course's environment takes that
 # environment's own Python for it, so do nbval and nbclient, and a hosted notebook takes its own. Another
@@ -220,6 +224,8 @@ def write_atomically(path: Path, text: str) -> bool:
 
 def _source_only(cell: NotebookNode) -> NotebookNode:
     kept: dict[str, Any] = {name: cell.metadata[name] for name in KEPT_METADATA if cell.metadata.get(name)}
+    if LAYOUT in cell.metadata:
+        kept[LAYOUT] = cell.metadata[LAYOUT]
     make = {
         "code": nbformat.v4.new_code_cell,
         "markdown": nbformat.v4.new_markdown_cell,
