@@ -348,7 +348,7 @@ assert variance["score function, baseline"][-1] > 100 * variance["reparameterise
 # **Real pixels: Gaussian.** With mean $m_i(z)$ and variance $s^2$,
 #
 # $$ -\log p(x \mid z) = \frac{1}{2s^2} \sum_{i=1}^{D} \big(x_i - m_i(z)\big)^2 + \frac{D}{2} \log
-# 2\pis^2. $$ (vae-gaussian-nll)
+# 2\pi s^2. $$ (vae-gaussian-nll)
 #
 # So the squared error is a likelihood once you say what $s^2$ is, and *the reduction says it for you*. The
 # sum of squares over pixels is $s^2 = \tfrac12$. The mean over pixels, the default of `mse_loss`, is
@@ -356,8 +356,8 @@ assert variance["score function, baseline"][-1] > 100 * variance["reparameterise
 # {eq}`vae-gaussian-nll` with respect to $s^2$ to zero,
 # $-\frac{1}{2s^4}\sum_i (x_i - \mu_i)^2 + \frac{D}{2s^2} = 0$, and get the variance that the data ask for,
 #
-# $$ \hats^2 = \frac1D \sum_{i=1}^{D} \big(x_i - m_i(z)\big)^2, \qquad\text{where}\qquad -\log p(x
-# \mid z) = \frac{D}{2}\big(\log 2\pi\hats^2 + 1\big), $$ (vae-optimal-variance)
+# $$ \hat s^2 = \frac1D \sum_{i=1}^{D} \big(x_i - m_i(z)\big)^2, \qquad\text{where}\qquad -\log p(x
+# \mid z) = \frac{D}{2}\big(\log 2\pi\hat s^2 + 1\big), $$ (vae-optimal-variance)
 #
 # with the right side of the first equation averaged over the training images: $\hat s^2$ must be one
 # number, fixed for the whole data set. Fitted to each $x$ by itself the result is no density any more. Or
