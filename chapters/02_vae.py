@@ -354,7 +354,7 @@ assert variance["score function, baseline"][-1] > 100 * variance["reparameterise
 # sum of squares over pixels is $s^2 = \tfrac12$. The mean over pixels, the default of `mse_loss`, is
 # $s^2 = D/2$. Section 11 shows what that does. If you do not want to choose, set the derivative of
 # {eq}`vae-gaussian-nll` with respect to $s^2$ to zero,
-# $-\frac{1}{2s^4}\sum_i (x_i - \mu_i)^2 + \frac{D}{2s^2} = 0$, and get the variance that the data ask for,
+# $-\frac{1}{2s^4}\sum_i (x_i - m_i)^2 + \frac{D}{2s^2} = 0$, and get the variance that the data ask for,
 #
 # $$ \hat s^2 = \frac1D \sum_{i=1}^{D} \big(x_i - m_i(z)\big)^2, \qquad\text{where}\qquad -\log p(x
 # \mid z) = \frac{D}{2}\big(\log 2\pi\hat s^2 + 1\big), $$ (vae-optimal-variance)
