@@ -1,8 +1,8 @@
 """Build the book: `python book/build.py` (or `make book`), a site in book/_build/student/html.
 
 It assembles a source tree from the repository and runs Sphinx on it. Sphinx wants all its sources under one
-folder, and an edition holds only some of the repository's notebooks. A file of the tree is written only when it
-has changed, so that Sphinx's own incremental builds go on working.
+folder, and an edition holds only some of the repository's notebooks. A file of the tree is written only when
+it has changed, so that Sphinx's own incremental builds go on working.
 
 What goes into the tree:
 
@@ -45,6 +45,7 @@ def sources(edition: str) -> dict[str, bytes]:
     for path in sorted((BOOK / "generators").glob("[!_]*.py")):
         made = importlib.import_module(f"generators.{path.stem}").pages(ROOT, edition)
         tree |= {name: text.encode() for name, text in made.items()}
+    tree["figures/readme.png"] = (ROOT / "docs" / "figures" / "readme.png").read_bytes()
     exercises = "exercises" if edition == "student" else "solutions"
     for chapter in CHAPTERS:
         tree[f"chapters/{chapter.slug}.ipynb"] = (ROOT / "chapters" / f"{chapter.slug}.ipynb").read_bytes()

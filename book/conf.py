@@ -12,6 +12,7 @@ sys.path[:0] = [str(BOOK), str(BOOK.parent / "lib")]
 edition = "instructor" if tags.has("instructor") else "student"  # type: ignore[name-defined]  # noqa: F821
 
 project = "Deep generative models"
+dgm_edition = edition
 author = "The authors of the course"
 copyright = "the authors of the course; text and figures CC BY 4.0, code MIT"
 language = "en"
@@ -25,6 +26,8 @@ extensions = [
     "sphinx-mathjax-offline",
     "extensions.numbering",
     "extensions.figures",
+    "extensions.launch",
+    "extensions.generated",
 ]
 
 # Notebooks are shown with the outputs of their last `make run`; nothing is executed here.
@@ -37,7 +40,7 @@ myst_url_schemes = {"http": None, "https": None, "mailto": None}
 myst_dmath_double_inline = False
 
 bibtex_bibfiles = ["../chapters/references.bib"]
-bibtex_reference_style = "author_year"
+bibtex_reference_style = "bare_author_year"
 
 numfig = True
 numfig_format = {"figure": "Figure %s", "table": "Table %s", "code-block": "Listing %s", "section": "%s"}
@@ -47,11 +50,13 @@ math_eqref_format = "({number})"
 html_theme = "sphinx_book_theme"
 html_title = project
 html_static_path = ["static"]
+html_favicon = "static/favicon.svg"
 html_css_files = ["book.css"]
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
     "home_page_in_toc": True,
+    "navbar_persistent": [],  # the search field stands in the sidebar
     "show_toc_level": 2,
     "use_download_button": False,
     "use_fullscreen_button": False,

@@ -108,7 +108,7 @@ CHAPTERS = (
         "Evaluation",
         "Whose pictures are better, who says so, and what does that number not see?",
         0.7,
-        ("04_wgan", "02_vae"),
+        ("02_vae", "04_wgan"),
         2,
     ),
 )

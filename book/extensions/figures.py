@@ -1,7 +1,7 @@
 """Figures of the chapters become numbered figures that one can link to: Figure 2.3, with the anchor fig-2-3.
 
-`coursekit.figure` and `coursekit.frames` leave a piece of HTML (and a PNG for print) in a cell's output; here it
-is wrapped into a figure of Sphinx's, which counts it. A caption moves to where the number is.
+`coursekit.figure` and `coursekit.frames` leave a piece of HTML (and a PNG for print) in a cell's output; here
+it is wrapped into a figure of Sphinx's, which counts it. A caption moves to where the number is.
 """
 
 import html
@@ -9,9 +9,10 @@ import re
 from typing import Any
 
 from docutils import nodes
-from extensions.numbering import number_of
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
+
+from extensions.numbering import number_of
 
 FIGURE = re.compile(r'<figure class="dgm-figure"[^>]*>(.*)</figure>', re.DOTALL)
 FRAMES = '<div class="dgm-frames'

@@ -1,8 +1,8 @@
 """Chapter numbers as the files have them: 02_vae is chapter 2, its equations are (2.1), (2.2), ...
 
 Sphinx numbers chapters from 1 and every section below them; the course starts at 0, and its sections carry
-their own numbers in their headings. So the chapters' numbers are set here, and Sphinx counts figures, equations
-and theorems from them. LaTeX counts for itself.
+their own numbers in their headings. So the chapters' numbers are set here, and Sphinx counts figures,
+equations and theorems from them. LaTeX counts for itself.
 """
 
 import re
