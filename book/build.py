@@ -53,9 +53,8 @@ def sources(edition: str) -> dict[str, bytes]:
     return tree
 
 
-def assemble(edition: str, target: Path) -> None:
-    """Write the source tree; files that have not changed keep their time, files that are gone go."""
-    tree = sources(edition)
+def assemble(tree: dict[str, bytes], target: Path) -> None:
+    """Write a source tree; files that have not changed keep their time, files that are gone go."""
     for path in sorted(target.rglob("*"), reverse=True):
         if path.is_file() and path.relative_to(target).as_posix() not in tree:
             path.unlink()
@@ -66,13 +65,22 @@ def assemble(edition: str, target: Path) -> None:
             path.write_bytes(content)
 
 
-def build(builder: str, edition: str, out: Path, *, strict: bool = True, further: Sequence[str] = ()) -> Path:
+def build(
+    builder: str,
+    edition: str,
+    out: Path,
+    *,
+    tree: dict[str, bytes] | None = None,
+    strict: bool = True,
+    further: Sequence[str] = (),
+) -> Path:
     """Assemble and run Sphinx.
 
     Args:
         builder: Sphinx's name of it, such as html or latex; conf.py sees it as the tag of the same name.
         edition: student or instructor; conf.py sees it as a tag.
         out: folder of all that is built for this edition.
+        tree: the sources, if not `sources(edition)`.
         strict: whether a warning is an error.
         further: arguments for Sphinx.
 
@@ -83,7 +91,7 @@ def build(builder: str, edition: str, out: Path, *, strict: bool = True, further
         subprocess.CalledProcessError: Sphinx failed.
     """
     source, target = out / "source", out / builder
-    assemble(edition, source)
+    assemble(sources(edition) if tree is None else tree, source)
     command = [sys.executable, "-m", "sphinx", "-b", builder, "-c", str(BOOK), "-d", str(out / "doctrees")]
     # One process: sphinx-proof cannot read in parallel.
     command += ["-t", edition, "--keep-going"]
