@@ -1,7 +1,10 @@
 """Answers that do harm or cheat: each gets what it deserves, in time, and the next one is graded as ever."""
 
 import os
+import re
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,7 +67,7 @@ def test_what_an_answer_sees(sandbox: Sandbox) -> None:
         "        found += [f'{top}:{name}' for name in listing(top)]\n"
         "    return found\n"
         "def kl(mu, logvar):\n"
-        "    return [*walk(), *(f'env:{k}={v}' for k, v in os.environ.items()), f'uid:{os.getuid()}']\n"
+        "    return [*walk(), *(f'env:{k}={v}' for k, v in os.environ.items())]\n"
     )
     reply = sandbox.run(job(look)).reply
     seen = [item["value"] for item in reply["data"]["random"]["value"]["items"]]
@@ -78,7 +81,40 @@ def test_what_an_answer_sees(sandbox: Sandbox) -> None:
         "TORCHINDUCTOR_CACHE_DIR",  # torch sets it itself
     }  # fmt: skip
     assert names <= allowed, names - allowed
-    assert "uid:0" not in seen
+
+
+@pytest.mark.slow
+def test_an_answer_has_no_privilege(sandbox: Sandbox) -> None:
+    """Nor has a program that it starts: a user 0 without capabilities is like any other user."""
+    read = (
+        "import ctypes\n"
+        "held, libc = (ctypes.c_uint32 * 6)(), ctypes.CDLL(None)\n"
+        "libc.capget((ctypes.c_uint32 * 2)(0x20080522, 0), held)\n"
+        "print(*held, *(libc.prctl(23, bit) for bit in range(38)))"
+    )
+    look = (
+        "import os, subprocess, sys\n"
+        "def kl(mu, logvar):\n"
+        f"    program = [sys.executable, '-S', '-E', '-c', {read!r}]\n"
+        "    done = subprocess.run(program, capture_output=True, text=True)\n"
+        "    return [os.getuid(), done.stdout, done.stderr]\n"
+    )
+    items = sandbox.run(job(look)).reply["data"]["random"]["value"]["items"]
+    uid, held, complaints = (item["value"] for item in items)
+    assert complaints == ""
+    assert held.split() == ["0"] * 44, held
+    assert uid != 0 or os.geteuid() != 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="this is an ordinary user already")
+def test_all_of_it_holds_as_an_ordinary_user() -> None:
+    """These tests again, by a user without privileges who may read the same files."""
+    ordinary = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
+    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
+    done = subprocess.run([*ordinary, *tests], capture_output=True, text=True, cwd=SOLUTIONS.parent)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    assert re.search(r"\d{2,} passed, 1 skipped in", done.stdout), done.stdout[-500:]
 
 
 @pytest.mark.slow

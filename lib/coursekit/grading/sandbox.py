@@ -260,11 +260,13 @@ def _bubblewrap(sandbox: Sandbox, root: bool) -> list[str]:
     for name, value in _environment().items():
         command += ["--setenv", name, value]
     command += ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
-    if root:  # to make cells, and to put each pupil under a user of its own
-        for capability in ("SYS_ADMIN", "SETUID", "SETGID", "SETPCAP", "KILL"):
-            command += ["--cap-add", f"CAP_{capability}"]
-    else:
-        command += ["--unshare-user"]
+    # To make cells; and, for root, to put pupils under a user of their own.
+    needed = ("SYS_ADMIN", "SETUID", "SETGID", "SETPCAP", "KILL") if root else ("SYS_ADMIN", "SETPCAP")
+    # An ordinary user is root in a user namespace of its own, which is nothing outside; under another number
+    # bubblewrap would nest a second one, which may not come back to its process namespace.
+    command += [] if root else ["--unshare-user", "--uid", "0", "--gid", "0"]
+    for capability in needed:
+        command += ["--cap-add", f"CAP_{capability}"]
     for place in ("/usr", "/lib", "/lib32", "/lib64", "/bin"):
         path = Path(place)
         if path.is_symlink():

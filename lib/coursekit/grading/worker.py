@@ -1,20 +1,22 @@
 """What runs inside the sandbox: a process that has torch loaded, and forks for every answer.
 
-Three generations, from trusted to not:
+Two generations, one trusted and one not:
 
-- the *server* reads one job after another from the grader, and forks a guard for each;
-- the *guard* makes the cell (namespaces of its own, empty scratch folder, no /proc), forks the pupil into
-  it, collects what comes out, and ends it when it is done, late, or too large;
-- the *pupil* gives up every privilege, runs the setup and the answer, probes it, and writes down what came.
+- the *server* reads one job after another from the grader, forks a pupil for each, collects what comes out,
+  and ends the pupil when it is done, late, or too large;
+- the *pupil* is born into a process namespace of its own, makes the rest of the cell (empty scratch folder,
+  no /proc), gives up every privilege, runs the setup and the answer, probes it, and writes down what came.
 
-Nothing here knows a right answer. A guard cannot be seen from the cell: it lives in another process
-namespace. What the pupil writes is data that may be forged; the judge, outside, takes it as such.
+Nothing here knows a right answer. The server cannot be seen from the cell: it lives in another process
+namespace. What the pupil writes is data that may be forged; the judge, outside, takes it as such. One fork
+an answer and no more: a process that has torch loaded is large, and forking it is what costs the time.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import json
 import linecache
 import os
@@ -24,17 +26,23 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from coursekit.grading.frames import Broken, read_frame, write_frame
 
 NAMESPACES, FORKED, NONE = "namespaces", "forked", "none"  # how far a cell is apart from the next one
-_NEWNS, _NEWIPC, _NEWUSER, _NEWPID = 0x20000, 0x8000000, 0x10000000, 0x20000000
+_NEWNS, _NEWIPC, _NEWPID = 0x20000, 0x8000000, 0x20000000
 _PRIVATE, _NOSUID, _NODEV = 0x44000, 2, 4  # MS_REC | MS_PRIVATE
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 4, 24, 38
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_SECUREBITS, _PR_SET_NO_NEW_PRIVS = (
+    1,
+    4,
+    24,
+    28,
+    38,
+)
+_NO_ROOT = 0b11  # SECBIT_NOROOT, locked: a program that user 0 starts gets no capability for being user 0
 SCRATCH = "/scratch"  # the one place where a pupil may write; not /tmp, which may hold the environment
 POLL = 0.02  # seconds between two looks at the cell
 LOG_HEAD, LOG_TAIL = 4_000, 6_000  # bytes of a pupil's own output that are kept
@@ -55,16 +63,22 @@ def serve(checks: Path, uid: int | None, sandboxed: bool, requests: int = 0, rep
     """
     _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)  # no pupil may look into this process
     probes = _load(checks)
+    gc.collect()
+    gc.freeze()  # a pupil's collector would write to every object, and so copy every page
     how = NONE
     if sandboxed:
-        how = NAMESPACES if _in_a_guard(30, lambda: {"able": _able(uid)}).get("able") else FORKED
+        how = NAMESPACES if _able(uid) else FORKED
     write_frame(replies, {"ready": how, "memory": _peak(), "probes": sorted(probes)})
     while True:
         try:
             job = read_frame(requests)
         except Broken:
             return
-        answer = _in_a_guard(job["wall"] + 10, partial(_supervise, job, probes, uid, how))
+        try:
+            answer = _supervise(job, probes, uid, how)
+        except Exception:  # no answer may end the server: another pupil waits
+            traceback.print_exc()
+            answer = {"outcome": "died", "reply": "", "log": "", "seconds": 0.0}
         write_frame(replies, {"nonce": job["nonce"], **answer})
 
 
@@ -78,61 +92,56 @@ def _load(checks: Path) -> dict[str, Any]:
     from coursekit.exercises.task import load_probes
 
     torch.set_num_threads(1)
-    weight = torch.nn.Parameter(torch.zeros(1))
-    weight.grad = torch.zeros(1)
-    torch.optim.Adam([weight]).step()  # the first optimiser of a process imports for seconds
-    return {folder.name: load_probes(folder) for folder in sorted(checks.iterdir()) if folder.is_dir()}
+    folders = [folder for folder in sorted(checks.iterdir()) if folder.is_dir()]
+    if any("optim" in (folder / "probes.py").read_text() for folder in folders):
+        # The first optimiser of a process imports for seconds; it makes every fork dearer by a fifth, too.
+        weight = torch.nn.Parameter(torch.zeros(1))
+        weight.grad = torch.zeros(1)
+        torch.optim.Adam([weight]).step()
+    return {folder.name: load_probes(folder) for folder in folders}
 
 
 def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _in_a_guard(seconds: float, supervise: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Supervise in a child, for so many seconds: unshare changes the process that calls it for good."""
-    read, write = os.pipe()
-    guard = os.fork()
-    if guard == 0:
-        try:
-            os.close(read)
-            write_frame(write, supervise())
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(0)
-    os.close(write)
-    try:
-        return read_frame(read, seconds)
-    except Broken:
-        return {"outcome": "died", "reply": "", "log": "", "seconds": 0.0}
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(guard, signal.SIGKILL)
-        os.waitpid(guard, 0)
-        os.close(read)
-
-
-# --- the guard --------------------------------------------------------------------------------------
+# --- the server, while a pupil is at work -----------------------------------------------------------
 
 
 def _supervise(job: dict[str, Any], probes: dict[str, Any], uid: int | None, how: str) -> dict[str, Any]:
     """Fork the pupil, collect its reply and its log, and end it: outcome, reply, log, CPU-seconds."""
-    (reply_read, reply_write), (log_read, log_write) = os.pipe(), os.pipe()
-    known = _processes() | {os.getpid()}
-    if how == NAMESPACES:
-        _unshare(uid)
-    pupil = os.fork()
-    if pupil == 0:
-        _pupil(job, probes, uid, how == NAMESPACES, reply_write, log_write)
-    os.close(reply_write)
-    os.close(log_write)
-    watched = _Watched(pupil, None if how == NONE else known, job)
-    reply, log = bytearray(), _Log()
-    outcome = "replied"
-    fd = os.pidfd_open(pupil)
-    open_fds = {reply_read, log_read}
+    with contextlib.ExitStack() as closing:
+        (reply_read, reply_write), (log_read, log_write) = os.pipe(), os.pipe()
+        closing.callback(os.close, reply_read)
+        closing.callback(os.close, log_read)
+        known = _processes()
+        with _process_namespace() if how == NAMESPACES else contextlib.nullcontext():
+            pupil = os.fork()
+            if pupil == 0:
+                _pupil(job, probes, uid, how == NAMESPACES, reply_write, log_write)
+        os.close(reply_write)
+        os.close(log_write)
+        ended = os.pidfd_open(pupil)
+        closing.callback(os.close, ended)
+        watched = _Watched(pupil, None if how == NONE else known, job)
+        outcome, reply, log = _collect(reply_read, log_read, ended, watched, job)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pupil, signal.SIGKILL) if how == NAMESPACES else os.killpg(pupil, signal.SIGKILL)
+        _, status, usage = os.wait4(pupil, 0)
+    seconds = usage.ru_utime + usage.ru_stime
+    if outcome == "replied" and not reply:
+        outcome = _cause(status, seconds, job)
+    said = reply[: job["reply"]].decode("utf-8", "replace")
+    return {"outcome": outcome, "reply": said, "log": log.text(), "seconds": round(seconds, 4)}
+
+
+def _collect(
+    reply_read: int, log_read: int, ended: int, watched: _Watched, job: dict[str, Any]
+) -> tuple[str, bytes, _Log]:
+    """Read what the pupil writes until it has ended or has to be: outcome, reply, log."""
+    reply, log, open_fds = bytearray(), _Log(), {reply_read, log_read}
     while True:
-        ready, _, _ = select.select([*open_fds, fd], [], [], POLL)
+        ready, _, _ = select.select([*open_fds, ended], [], [], POLL)
         for source in open_fds.intersection(ready):
             part = os.read(source, 1 << 16)
             if not part:
@@ -141,22 +150,10 @@ def _supervise(job: dict[str, Any], probes: dict[str, Any], uid: int | None, how
                 log.add(part)
             elif len(reply) <= job["reply"]:
                 reply += part
-        if fd in ready and not open_fds.intersection(ready):
-            break
+        if ended in ready and not open_fds.intersection(ready):
+            return "replied", bytes(reply), log
         if trouble := "too much to say" if len(reply) > job["reply"] else watched.trouble():
-            outcome = trouble
-            break
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(pupil, signal.SIGKILL) if how == NAMESPACES else os.killpg(pupil, signal.SIGKILL)
-    _, status, usage = os.wait4(pupil, 0)
-    if outcome == "replied" and not reply:
-        outcome = _cause(status, usage.ru_utime + usage.ru_stime, job)
-    return {
-        "outcome": outcome,
-        "reply": bytes(reply[: job["reply"]]).decode("utf-8", "replace"),
-        "log": log.text(),
-        "seconds": round(usage.ru_utime + usage.ru_stime, 4),
-    }
+            return trouble, bytes(reply), log
 
 
 def _cause(status: int, seconds: float, job: dict[str, Any]) -> str:
@@ -224,20 +221,23 @@ def _check(result: int, what: str) -> None:
         raise OSError(ctypes.get_errno(), f"{what}: {os.strerror(ctypes.get_errno())}")
 
 
-def _unshare(uid: int | None) -> None:
-    """Namespaces for the next child: processes, mounts, IPC; as an ordinary user, users as well."""
-    own, group = os.getuid(), os.getgid()
-    _check(_libc.unshare(_NEWNS | _NEWIPC | _NEWPID | (0 if uid is not None else _NEWUSER)), "unshare")
-    if uid is None:
-        _libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)  # the maps can be written by nobody else meanwhile
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"{own} {own} 1")
-        Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
-        _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+@contextlib.contextmanager
+def _process_namespace() -> Iterator[None]:
+    """A child forked herein is the first process of a new namespace; when it ends, all in it end."""
+    own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _check(_libc.unshare(_NEWPID), "unshare")
+        try:
+            yield
+        finally:  # the next child gets another one: without this, unshare would work only once
+            _check(_libc.setns(own, _NEWPID), "setns")
+    finally:
+        os.close(own)
 
 
 def _furnish(disk: int) -> None:
-    """An empty scratch folder of so many bytes, nothing in /proc; in namespaces of its own alone."""
+    """Mounts and IPC of its own: an empty scratch folder of so many bytes, nothing in /proc."""
+    _check(_libc.unshare(_NEWNS | _NEWIPC), "unshare")
     _check(_libc.mount(b"none", b"/", None, _PRIVATE, None), "mount")
     flags = _NOSUID | _NODEV
     for place, options in (
@@ -251,6 +251,7 @@ def _furnish(disk: int) -> None:
 def _give_up(uid: int | None) -> None:
     """No privilege left, and no way back to one."""
     _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    _check(_libc.prctl(_PR_SET_SECUREBITS, _NO_ROOT, 0, 0, 0), "prctl")
     for capability in range(64):
         _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
     if uid is not None:
@@ -263,27 +264,36 @@ def _give_up(uid: int | None) -> None:
 
 
 def _able(uid: int | None) -> bool:
-    """Whether a cell can be made here: two generations, as in earnest."""
+    """Whether a cell can be made here, tried in earnest."""
     read, write = os.pipe()
     try:
-        _unshare(uid)
+        with _process_namespace():
+            child = os.fork()
+            if child == 0:
+                _try(uid, write)
     except OSError as error:
         print(f"no cell: {error}", file=sys.stderr)
         return False
-    child = os.fork()
-    if child == 0:
-        try:
-            _furnish(1 << 20)
-            _give_up(uid)
-            Path(sys.modules["torch"].__file__ or "").read_bytes()  # can this user read the environment?
-            os.write(write, b"y")
-        except Exception as error:
-            print(f"no cell: {error}", file=sys.stderr)
-        finally:
-            os._exit(0)
-    os.close(write)
-    os.waitpid(child, 0)
-    return os.read(read, 1) == b"y"
+    finally:
+        os.close(write)
+    try:
+        os.waitpid(child, 0)
+        return os.read(read, 1) == b"y"
+    finally:
+        os.close(read)
+
+
+def _try(uid: int | None, write: int) -> None:
+    """In a child: make a cell and say so; never returns."""
+    try:
+        _furnish(1 << 20)
+        _give_up(uid)
+        Path(sys.modules["torch"].__file__ or "").read_bytes()  # can this user read the environment?
+        os.write(write, b"y")
+    except Exception as error:
+        print(f"no cell: {error}", file=sys.stderr)
+    finally:
+        os._exit(0)
 
 
 def _limit(job: dict[str, Any]) -> None:
