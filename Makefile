@@ -11,14 +11,14 @@ CELL_TIMEOUT ?= 300
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help env lab test test-quick peers test-peers bench format lint pairs run exercises release book book-serve book-pdf lock clean built
+.PHONY: help env lab test test-quick peers test-peers bench mutants format lint pairs run exercises release book book-serve book-pdf equation-report links lock clean built
 .DELETE_ON_ERROR:
 
 # What another project left in the shell must not be imported here.
 unexport PYTHONPATH
 unexport PYTHONHOME
 # Two workers of many threads each would fight for the cores.
-test test-quick test-peers bench: export OMP_NUM_THREADS := 1
+test test-quick test-peers bench equation-report: export OMP_NUM_THREADS := 1
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -57,6 +57,9 @@ bench: built ## run every measurement in bench/, one after another; fail if one 
 	if [ -n "$$skipped" ]; then echo "skipped, see above what to install:$$skipped"; fi; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
+mutants: built ## change dgm's formulas one place at a time: do the tests notice? (ARGS="--module dgm.vae.*", --help)
+	$(VENV_PYTHON) -m coursekit.authoring.mutation $(ARGS)
+
 format: built ## format the code, then carry that over to the notebooks
 	$(VENV_PYTHON) -m ruff check --fix-only --quiet .
 	$(VENV_PYTHON) -m ruff format .
@@ -91,6 +94,13 @@ book-pdf: built ## build the PDF
 lock: built ## renew the locks and environment.yml from what is asked for (ARGS=--upgrade: newest)
 	$(VENV_PYTHON) scripts/lock.py $(ARGS)
 
+equation-report: built ## run the equations' tests and note how they ended, for the book
+	$(PYTEST) -n $(WORKERS) --dist loadfile -m equation tests \
+	  --equation-report docs/data/equations.json $(ARGS)
+
+links: built ## try every link that leaves the repository; build/links.txt says which answer
+	$(VENV_PYTHON) -m coursekit.authoring.links --external build/links.txt $(ARGS)
+
 clean: ## delete the environments, the built book and the tools' caches
-	rm -rf .venv .venv-peers .pytest_cache .mypy_cache .ruff_cache lib/*.egg-info book/_build
+	rm -rf .venv .venv-peers .mutants .pytest_cache .mypy_cache .ruff_cache lib/*.egg-info book/_build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

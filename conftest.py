@@ -1,7 +1,7 @@
 """How notebooks are tested: after a cell that fails, the rest of its notebook is skipped.
 
 nbval would run every later cell against the state that the failed one left, and bury the first error under
-the errors that follow from it.
+the errors that follow from it. The plugin named below adds `--equation-report`, for the book's index.
 """
 
 from collections.abc import Generator
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from nbval.plugin import IPyNbCell
 
+pytest_plugins = ["coursekit.authoring.status"]
 FAILED_CELL = pytest.StashKey[str]()
 
 

@@ -28,6 +28,7 @@ extensions = [
     "extensions.figures",
     "extensions.launch",
     "extensions.generated",
+    "extensions.printing",
 ]
 
 # Notebooks are shown with the outputs of their last `make run`; nothing is executed here.

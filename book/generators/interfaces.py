@@ -1,8 +1,8 @@
 """The reference of dgm as MyST pages, from syntax trees: nothing is imported, so torch need not be loaded.
 
 A page for every package and for every module that is in none. What a package exports stands under the name
-by which one imports it (`dgm.vae.elbo`); the module in which it is written (`dgm.vae.bounds.elbo`) leads there
-too. Docstrings are read as Markdown with formulas in dollars.
+by which one imports it (`dgm.vae.elbo`); the module in which it is written (`dgm.vae.bounds.elbo`) leads
+there too. Docstrings are read as Markdown with formulas in dollars.
 """
 
 import ast
@@ -170,10 +170,17 @@ def reference(modules: list[Module], labels: set[str], top: str = "dgm") -> dict
         by_page.setdefault(page_of(module.name, modules), []).append(module)
     made = {}
     for page, members in by_page.items():
+        # In the order in which the package's docstring introduces them.
+        members[1:] = sorted(members[1:], key=lambda m: _place(m.name.rpartition(".")[2], members[0].doc))
         if page != top:
             made[f"{page.removeprefix(top + '.')}.md"] = _page(page, members, paths, labels)
     made["index.md"] = _index(by_page, top, paths)
     return made
+
+
+def _place(name: str, doc: str) -> int:
+    match = re.search(rf"\b{name}\b", doc)
+    return match.start() if match else len(doc)
 
 
 def _index(by_page: dict[str, list[Module]], top: str, paths: dict[str, str]) -> str:
@@ -461,16 +468,14 @@ def _is_property(node: ast.FunctionDef) -> bool:
 def _defined(tree: ast.Module) -> Iterator[tuple[str, Definition | ast.Assign | ast.AnnAssign]]:
     for node in tree.body:
         if isinstance(node, Definition):
-            if not node.name.startswith("_") and node.name != "main":
-                yield node.name, node
-        elif (
-            isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name)
-        ):
-            if not node.targets[0].id.startswith("_"):
-                yield node.targets[0].id, node
-        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            if not node.target.id.startswith("_"):
-                yield node.target.id, node
+            name = node.name
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            name = target.id if isinstance(target, ast.Name) else "_"
+        else:
+            continue
+        if not name.startswith("_") and name != "main":
+            yield name, node
 
 
 def _all(tree: ast.Module) -> list[str]:
