@@ -1,0 +1,246 @@
+"""The book on paper: what LaTeX is told, and what becomes of outputs that only a screen can show.
+
+- A slider becomes one picture, its start frame; its caption says where the slider stands.
+- A figure gets its text alternative: as the caption where it has none, else in the file for screen readers.
+  In the code above it stands `alt=...`, since nobody reads the same sentence twice.
+- The source that `show` displays is set as code; a widget, which is dead without a kernel, is left out.
+"""
+
+import ast
+import html
+import re
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.transforms import SphinxTransform
+from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.writers.latex import LaTeXTranslator
+
+from extensions.figures import FRAMES
+
+BOOK = Path(__file__).resolve().parent.parent
+NAME = "deep-generative-models"
+WIDGET = "application/vnd.jupyter.widget-view+json"
+ALT = re.compile(r'<img\b[^>]*?\balt="([^"]*)"', re.DOTALL)
+LABEL = re.compile(r"<label\b[^>]*>\s*<span>(.*?)</span>.*?<output\b[^>]*>(.*?)</output>", re.DOTALL)
+SOURCE = '<div class="dgm-source"'
+DISPLAYS = ("figure", "frames")
+WIDTH = 110  # characters of a line
+EXERCISES = "Exercises: "
+NUMBERED = re.compile(r"(?:chapters|exercises)/(\d+)_")
+
+
+def caption_of(page: str) -> tuple[str, str]:
+    """What a figure's HTML says in words.
+
+    Args:
+        page: the output of `coursekit.figure` or `coursekit.frames`.
+
+    Returns:
+        The text alternative of the picture that is shown first, and, of a slider, where it stands
+        ("temperature: 0.5"); empty strings where there is none.
+    """
+    alt, label = ALT.search(page), LABEL.search(page)
+    stands = f"{label[1]}: {label[2]}" if label and FRAMES in page else ""
+    return " ".join(html.unescape(alt[1]).split()) if alt else "", html.unescape(stands)
+
+
+def shorter(code: str) -> str:
+    """A cell's code as it is printed: no text alternatives, which stand below, and single blank lines."""
+    try:
+        tree = ast.parse(code)
+    except SyntaxError:
+        return code
+    displays = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in DISPLAYS
+    ]
+    lines = code.encode().splitlines(keepends=True)  # ast counts bytes
+    for call in sorted(displays, key=lambda node: node.lineno, reverse=True):
+        first, last = call.lineno - 1, (call.end_lineno or call.lineno) - 1
+        parts = [ast.get_source_segment(code, part) or "" for part in (*call.args, *call.keywords)]
+        parts = ["alt=..." if part.startswith("alt=") else part for part in parts]
+        before, after = lines[first][: call.col_offset], lines[last][call.end_col_offset :]
+        name = ast.unparse(call.func)
+        short = f"{name}({', '.join(parts)})"
+        if len(before) + len(short) > WIDTH or "\n" in short:
+            inner = "".join(f"    {part},\n" for part in parts)
+            short = f"{name}(\n{inner})".replace("\n", "\n" + " " * len(before))
+        lines[first : last + 1] = [before + short.encode() + after]
+    return re.sub(r"\n{3,}", "\n\n", b"".join(lines).decode())
+
+
+class PrintOutputs(SphinxTransform):
+    """Before figures are numbered: make every output of a cell fit for paper."""
+
+    default_priority = 690
+
+    def apply(self, **kwargs: Any) -> None:
+        if not self.config.dgm_print:
+            return
+        for bundle in list(self.document.findall(nodes.container)):
+            if bundle.get("nb_element") == "mime_bundle":
+                self.output(bundle)
+            elif "cell_input" in bundle.get("classes", ()):
+                for block in bundle.findall(nodes.literal_block):
+                    code = shorter(block.astext())
+                    block.rawsource = code
+                    block.children = [nodes.Text(code)]
+
+    def output(self, bundle: nodes.container) -> None:
+        shown = {
+            str(child.get("mime_type")): child
+            for child in bundle.children
+            if isinstance(child, nodes.Element)
+        }
+        if WIDGET in shown:
+            bundle.parent.remove(bundle)
+            return
+        page = shown["text/html"].astext() if "text/html" in shown else ""
+        for image in bundle.findall(nodes.image):
+            # Without sizes LaTeX takes the inches that the PNG states, and shrinks what is too wide.
+            for size in ("width", "height"):
+                image.attributes.pop(size, None)
+            image["alt"], image["stands"] = caption_of(page)
+            image["align"] = "center"
+        if SOURCE in page and "text/plain" in shown:
+            for block in shown["text/plain"].findall(nodes.literal_block):
+                block["language"] = "python"
+
+
+class Captions(SphinxPostTransform):
+    """After the numbered figures are made and the outputs are chosen: the words under each."""
+
+    default_priority = 20
+    builders = ("latex",)
+
+    def run(self, **kwargs: Any) -> None:
+        for figure in self.document.findall(nodes.figure):
+            image = next(iter(figure.findall(nodes.image)), None)
+            caption = next(iter(figure.findall(nodes.caption)), None)
+            if image is None or caption is None or "dgm" not in figure.get("classes", ()):
+                continue
+            written = caption.astext().replace("\u200b", "").strip()
+            words = written or image.get("alt", "")
+            if image.get("stands"):
+                words = f"{words} (One frame of a slider, at {image['stands']}.)"
+            caption.clear()
+            caption += nodes.Text(words)
+            if not written:
+                image["alt"] = ""
+
+
+class Pages(SphinxPostTransform):
+    """On the assembled book: the files' own numbers, shorter headings, what a cell printed in one block."""
+
+    default_priority = 21
+    builders = ("latex",)
+
+    def run(self, **kwargs: Any) -> None:
+        for part in list(self.document.findall(addnodes.start_of_file)):
+            if number := NUMBERED.match(part["docname"]):
+                part.insert(
+                    0, nodes.raw("", rf"\setcounter{{chapter}}{{{int(number[1]) - 1}}}", format="latex")
+                )
+        for title in self.document.findall(nodes.title):
+            text = title.astext()
+            if text.startswith(EXERCISES):
+                title.clear()
+                rest = text.removeprefix(EXERCISES)
+                title += nodes.Text(rest[:1].upper() + rest[1:])
+        for cell in self.document.findall(nodes.container):
+            if "cell_output" in cell.get("classes", ()):
+                merge_printed(cell)
+
+
+def merge_printed(cell: nodes.container) -> None:
+    """Make one block of the blocks of text that follow one another in a cell's output."""
+    for block in list(cell.children)[1:]:
+        before = cell[cell.index(block) - 1]
+        if printed(before) and printed(block):
+            text = before.astext().rstrip("\n") + "\n" + block.astext()
+            before.replace_self(nodes.literal_block(text, text, **before.attributes))
+            cell.remove(block)
+
+
+def printed(node: nodes.Node) -> bool:
+    """Whether it is text that a cell printed, and no code."""
+    return isinstance(node, nodes.literal_block) and node.get("language") == "myst-ansi"
+
+
+def visit_image(translator: LaTeXTranslator, node: nodes.image) -> None:
+    """An image with its text alternative, which \\coursealt puts into the file."""
+    start = len(translator.body)
+    LaTeXTranslator.visit_image(translator, node)
+    if not node.get("alt"):
+        return
+    code = node["alt"].encode("utf-16-be").hex().upper()
+    for place in range(start, len(translator.body)):
+        if r"\sphinxincludegraphics" in translator.body[place]:
+            translator.body[place] = rf"\coursealt{{{code}}}{{{translator.body[place]}}}"
+
+
+def depart_image(translator: LaTeXTranslator, node: nodes.image) -> None:
+    """Nothing is left open."""
+
+
+def settings(app: Sphinx, config: Config) -> None:
+    """What conf.py would say of LaTeX; `book/pdf.py` passes the tag."""
+    if not app.tags.has("print"):
+        return
+    config.dgm_print = True
+    edition = "Instructor's edition" if app.tags.has("instructor") else "Student's edition"
+    config.suppress_warnings = [*config.suppress_warnings, "toc.not_included"]  # the reference of dgm
+    config.latex_engine = "xelatex"
+    config.latex_use_xindy = False
+    config.latex_docclass = {"manual": "book"}
+    config.latex_domain_indices = False
+    config.latex_show_urls = "no"
+    config.latex_table_style = ["booktabs"]
+    config.latex_documents = [("index", f"{NAME}.tex", config.project, config.author, "manual", False)]
+    config.latex_additional_files = [
+        str(BOOK / "latex" / "coursebook.sty"),
+        str(BOOK.parent / "docs" / "figures" / "readme.png"),
+    ]
+    config.latex_elements = {
+        "papersize": "a4paper",
+        "pointsize": "11pt",
+        "extraclassoptions": "openany",
+        "geometry": r"\usepackage[a4paper,hmargin={24mm,22mm},vmargin={25mm,24mm},headsep=6mm]{geometry}",
+        "fncychap": "",
+        "fontpkg": "",
+        "fvset": r"\fvset{fontsize=\footnotesize}",
+        "figure_align": "H",
+        "tocdepth": r"\setcounter{tocdepth}{1}",
+        "maketitle": r"\coursetitle",
+        "sphinxsetup": (
+            "HeaderFamily=\\bfseries,TitleColor={rgb}{0,0,0},InnerLinkColor={RGB}{0,73,122},"
+            "OuterLinkColor={RGB}{0,73,122},verbatimwithframe=true,VerbatimColor={RGB}{246,248,250},"
+            "VerbatimBorderColor={RGB}{246,248,250},pre_padding=4pt,pre_border-radius=2pt,"
+            "div.note_border-width=0pt,div.note_border-left-width=3pt,"
+            "div.note_border-TeXcolor={RGB}{0,114,178},div.note_background-TeXcolor={RGB}{243,247,250},"
+            "div.note_padding=6pt,verbatimhintsturnover=false,verbatimvisiblespace={},verbatimcontinued=\\hbox{\\hskip1.5em}"
+        ),
+        "preamble": (
+            "\\usepackage{coursebook}\n"
+            f"\\renewcommand\\courseedition{{{edition}}}\n"
+            "\\renewcommand\\coursesubtitle{A course in Python and PyTorch}\n"
+            "\\renewcommand\\courselicence{Text and figures: CC BY 4.0. Code: MIT licence.}\n"
+        ),
+    }
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Called by Sphinx."""
+    app.add_config_value("dgm_print", False, "env")
+    app.connect("config-inited", settings, priority=100)
+    app.add_transform(PrintOutputs)
+    app.add_post_transform(Captions)
+    app.add_post_transform(Pages)
+    app.add_node(nodes.image, override=True, latex=(visit_image, depart_image))
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
