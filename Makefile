@@ -18,7 +18,7 @@ ARGS ?=
 unexport PYTHONPATH
 unexport PYTHONHOME
 # Two workers of many threads each would fight for the cores.
-test test-quick test-peers bench equation-report: export OMP_NUM_THREADS := 1
+test test-quick test-peers bench equation-report mutants: export OMP_NUM_THREADS := 1
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -88,8 +88,8 @@ book: built ## build the site in book/_build/student/html (ARGS="--edition instr
 book-serve: built ## build the site and serve it on 127.0.0.1:8000 (ARGS="--port 8001")
 	$(VENV_PYTHON) book/build.py --serve $(ARGS)
 
-book-pdf: built ## build the PDF
-	$(VENV_PYTHON) book/build.py --builder latex $(ARGS)
+book-pdf: built ## build the PDF in book/_build/student (needs xelatex; ARGS="--edition instructor" or "02_vae")
+	$(VENV_PYTHON) book/pdf.py $(ARGS)
 
 lock: built ## renew the locks and environment.yml from what is asked for (ARGS=--upgrade: newest)
 	$(VENV_PYTHON) scripts/lock.py $(ARGS)
