@@ -1,0 +1,395 @@
+"""The book without a browser: its start page, its sources, and a small site built from them."""
+
+import importlib
+import json
+import re
+import socket
+import sys
+import threading
+import urllib.request
+from html.parser import HTMLParser
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BOOK = ROOT / "book"
+CHAPTER = "02_vae"
+
+
+def book(name: str) -> ModuleType:
+    """A module of book/."""
+    if str(BOOK) not in sys.path:
+        sys.path.insert(0, str(BOOK))
+    return importlib.import_module(name)
+
+
+build, course, route, start = book("build"), book("course"), book("route"), book("start")
+launch = book("extensions.launch")
+
+
+class Tags(HTMLParser):
+    """Every tag of a page with its attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def of(self, name: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.tags if tag == name]
+
+
+# --- the start page -------------------------------------------------------------------------------------
+
+
+def test_every_chapter_is_on_the_start_page_in_order() -> None:
+    files = sorted(path.stem for path in (ROOT / "chapters").glob("[0-9]*.py"))
+    assert [chapter.slug for chapter in course.CHAPTERS] == files
+
+
+@pytest.mark.parametrize("chapter", course.CHAPTERS[1:], ids=lambda chapter: chapter.slug)
+def test_what_a_chapter_needs_comes_before_it_and_is_named_in_it(chapter: Any) -> None:
+    text = (ROOT / "chapters" / f"{chapter.slug}.py").read_text(encoding="utf-8")
+    need = re.search(r"\*\*You need\*\*.*?\n#\n", text, re.DOTALL)
+    assert need is not None
+    assert chapter.needs
+    for slug in chapter.needs:
+        assert slug < chapter.slug
+        assert f"{slug}.ipynb" in need[0]
+
+
+def test_the_graph_has_a_link_for_each_chapter_and_an_arrow_for_each_need() -> None:
+    drawing = Tags(route.svg())
+    assert [a["href"] for a in drawing.of("a")] == [f"chapters/{c.slug}.html" for c in course.CHAPTERS]
+    assert len(drawing.of("rect")) == len(course.CHAPTERS)
+    assert len(drawing.of("path")) == sum(len(c.needs) for c in course.CHAPTERS) + 1  # the arrow's head
+
+
+def test_no_two_boxes_of_the_graph_touch_and_their_texts_fit() -> None:
+    corners = [route.corner(chapter) for chapter in course.CHAPTERS]
+    for i, (x, y) in enumerate(corners):
+        for left, top in corners[:i]:
+            assert abs(x - left) >= route.WIDTH + 10 or abs(y - top) >= route.HEIGHT + 5
+    for chapter in course.CHAPTERS:
+        # Letters of 13.5 pixels are 8 wide on average at most.
+        assert all(8 * (len(line) + 2) <= route.WIDTH + 16 for line in chapter.name.split("\n"))
+
+
+def test_the_graph_says_in_words_what_needs_what() -> None:
+    words = route.in_words()
+    assert words.startswith("The learning route. Chapter 0 needs no other; chapter 1 on 0,")
+    assert words.endswith("chapter 10 on 2 and 4.")
+    assert words in Tags(route.svg()).of("svg")[0]["aria-label"]  # type: ignore[operator]
+
+
+def test_the_table_agrees_with_the_readme_and_with_the_checks() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for chapter, line in zip(course.CHAPTERS, start.table().splitlines()[2:], strict=True):
+        cells = [cell.strip() for cell in line.split(" | ")]
+        minutes = re.search(rf"\(chapters/{chapter.slug}\.ipynb\).*\| ([\d.]+) \|$", readme, re.M)
+        assert minutes is not None
+        assert cells[4] == minutes[1]
+        # The points that the notebook's first cell states.
+        text = (ROOT / "exercises" / f"{chapter.slug}.py").read_text(encoding="utf-8")
+        stated = re.search(r"(\d+)\s*(?:#\s*)?points", text)
+        assert stated is not None
+        assert f"[{stated[1]}](exercises/{chapter.slug}.ipynb)" in cells[5]
+
+
+def test_a_page_without_its_marks_is_refused() -> None:
+    with pytest.raises(ValueError, match="has no line <!-- route -->"):
+        start.fill("# A page\n")
+
+
+# --- sources --------------------------------------------------------------------------------------------
+
+
+def test_the_students_edition_holds_no_solution() -> None:
+    from coursekit.authoring.leaks import leaks
+
+    tree = build.notebooks("student")
+    exercises = [nbformat.reads(tree[f"exercises/{c.slug}.ipynb"].decode(), 4) for c in course.CHAPTERS]
+    texts = [cell.source for notebook in exercises for cell in notebook.cells]
+    assert leaks(ROOT / "solutions", texts) == []
+    # The same question finds something where there is something to find.
+    solution = nbformat.reads(build.notebooks("instructor")[f"exercises/{CHAPTER}.ipynb"].decode(), 4)
+    assert leaks(ROOT / "solutions", [cell.source for cell in solution.cells])
+
+
+def test_the_students_downloads_are_those_of_the_exercises() -> None:
+    assert launch.file_of(f"exercises/{CHAPTER}", "student") == ROOT / "exercises" / f"{CHAPTER}.ipynb"
+    assert launch.file_of(f"exercises/{CHAPTER}", "instructor") == ROOT / "solutions" / f"{CHAPTER}.ipynb"
+
+
+def outputs(path: Path) -> list[dict[str, Any]]:
+    """The displayed outputs of a notebook."""
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    return [output.get("data", {}) for cell in notebook["cells"] for output in cell.get("outputs", [])]
+
+
+@pytest.mark.parametrize("slug", [chapter.slug for chapter in course.CHAPTERS])
+def test_every_chapter_has_a_slider_and_every_picture_a_text(slug: str) -> None:
+    stored = ["".join(data.get("text/html", "")) for data in outputs(ROOT / "chapters" / f"{slug}.ipynb")]
+    assert any('<div class="dgm-frames' in text and '<input type="range"' in text for text in stored)
+    images = [image for text in stored for image in Tags(text).of("img")]
+    assert images
+    assert all((image.get("alt") or "").strip() for image in images)
+    pictures = [data for data in outputs(ROOT / "chapters" / f"{slug}.ipynb") if "image/png" in data]
+    assert all("text/html" in data for data in pictures)  # a bare PNG has no text
+
+
+def test_files_that_are_the_same_keep_their_time_and_files_that_are_gone_go(tmp_path: Path) -> None:
+    build.assemble({"a.md": b"a", "b/c.md": b"c", "old.md": b"o"}, tmp_path)
+    before = (tmp_path / "a.md").stat().st_mtime_ns
+    build.assemble({"a.md": b"a", "b/c.md": b"changed"}, tmp_path)
+    assert (tmp_path / "a.md").stat().st_mtime_ns == before
+    assert (tmp_path / "b" / "c.md").read_bytes() == b"changed"
+    assert not (tmp_path / "old.md").exists()
+
+
+# --- Colab and Binder -----------------------------------------------------------------------------------
+
+NOWHERE = {"url": "", "branch": "main", "site_branch": "gh-pages"}
+SOMEWHERE = NOWHERE | {"url": "https://github.com/someone/some.course"}
+
+
+def test_without_an_address_there_are_downloads_only() -> None:
+    found = launch.links(f"chapters/{CHAPTER}", "student", NOWHERE)
+    assert [address for _, address, _ in found] == [
+        f"notebooks/chapters/{CHAPTER}.ipynb",
+        f"notebooks/chapters/{CHAPTER}.py",
+    ]
+
+
+def test_with_an_address_there_are_colab_and_binder() -> None:
+    addresses = {
+        text: address for text, address, _ in launch.links("exercises/00_start", "student", SOMEWHERE)
+    }
+    assert addresses["Open in Colab"] == (
+        "https://colab.research.google.com/github/someone/some.course/blob/gh-pages/colab/exercises/00_start.ipynb"
+    )
+    assert addresses["Open in Binder"] == (
+        "https://mybinder.org/v2/gh/someone/some.course/main?urlpath=lab/tree/exercises/00_start.ipynb"
+    )
+
+
+def test_solutions_are_opened_nowhere_else() -> None:
+    found = launch.links("exercises/00_start", "instructor", SOMEWHERE)
+    assert [address for _, address, _ in found] == [
+        "notebooks/solutions/00_start.ipynb",
+        "notebooks/solutions/00_start.py",
+    ]
+
+
+@pytest.mark.parametrize(
+    "url", ["github.com/a/b", "https://gitlab.com/a/b", "https://github.com/a", 'https://github.com/a/b"><x']
+)
+def test_another_address_is_refused(url: str) -> None:
+    with pytest.raises(launch.ConfigError, match=r"https://github\.com/OWNER/NAME or empty"):
+        launch.owner_and_name(url)
+
+
+def test_the_colab_notebook_installs_the_course_first_and_is_else_the_same() -> None:
+    path = ROOT / "chapters" / f"{CHAPTER}.ipynb"
+    notebook = nbformat.reads(launch.colab_notebook(path, "chapters", SOMEWHERE), 4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert "git clone" in code[0].source
+    assert "--branch main https://github.com/someone/some.course /content/course" in code[0].source
+    assert code[0].source.endswith("%cd /content/course/chapters")
+    notebook.cells.remove(code[0])
+    original = nbformat.read(path, 4)
+    assert [cell.source for cell in notebook.cells] == [cell.source for cell in original.cells]
+    assert "git clone" not in path.read_text(encoding="utf-8")
+
+
+# --- a small site ---------------------------------------------------------------------------------------
+
+
+def title_only(content: bytes) -> bytes:
+    """A notebook's first cell, so that links to it lead somewhere."""
+    notebook = nbformat.reads(content.decode(), 4)
+    heading = notebook.cells[0].source.split("\n")[0]
+    notebook.cells = [nbformat.v4.new_markdown_cell(heading, id="title")]
+    return nbformat.writes(notebook).encode()
+
+
+# The generated pages are left out, and the toctree misses them.
+LENIENT = ["-D", "suppress_warnings=toc.glob,toc.not_readable"]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site with one chapter and its exercises whole, the others cut down to their titles."""
+    tree = {
+        name: content if CHAPTER in name else title_only(content)
+        for name, content in build.notebooks("student").items()
+    }
+    out = tmp_path_factory.mktemp("book")
+    further = ["-q", *LENIENT]
+    built: Path = build.build(
+        "html", "student", out, tree=build.pages() | tree, strict=False, further=further
+    )
+    return built
+
+
+def page(site: Path, name: str) -> str:
+    return (site / name).read_text(encoding="utf-8")
+
+
+PAGES = ("index.html", f"chapters/{CHAPTER}.html", f"exercises/{CHAPTER}.html")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_fetches_nothing_from_elsewhere(site: Path, name: str) -> None:
+    tags = Tags(page(site, name))
+    fetched = [a.get("src") for tag in ("script", "img", "iframe", "source") for a in tags.of(tag)]
+    fetched += [a.get("href") for a in tags.of("link") if a.get("rel") != "canonical"]
+    outside = [address for address in fetched if address and re.match(r"(?:https?:)?//", address)]
+    assert outside == []
+    local = [a for a in fetched if a and not a.startswith("data:")]
+    missing = [a for a in local if not ((site / name).parent / re.sub(r"[?#].*", "", a)).resolve().exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_names_its_language_and_describes_its_pictures(site: Path, name: str) -> None:
+    tags = Tags(page(site, name))
+    assert tags.of("html")[0]["lang"] == "en"
+    assert all((image.get("alt") or "").strip() for image in tags.of("img"))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_links_of_a_page_lead_somewhere(site: Path, name: str) -> None:
+    text = page(site, name)
+    broken = []
+    for anchor in Tags(text).of("a"):
+        address, _, fragment = (anchor.get("href") or "").partition("#")
+        if re.match(r"\w+:", address):
+            continue
+        target = ((site / name).parent / address).resolve() if address else site / name
+        if not target.exists() and "reference" not in address:
+            broken.append(address)
+        if not address and fragment and f'id="{fragment}"' not in text:
+            broken.append(f"#{fragment}")
+    assert broken == []
+
+
+def test_chapters_are_linked_as_pages_and_not_as_files(site: Path) -> None:
+    links = [a.get("href") or "" for a in Tags(page(site, PAGES[1])).of("a")]
+    assert "00_start.html" in links
+    assert f"../exercises/{CHAPTER}.html" in links
+    downloads = [f"../notebooks/chapters/{CHAPTER}.{suffix}" for suffix in ("ipynb", "py")]
+    assert [link for link in links if re.search(r"\.(ipynb|py)$", link)] == downloads
+
+
+def test_equations_and_figures_carry_the_chapters_number(site: Path) -> None:
+    text = page(site, PAGES[1])
+    assert '<span class="section-number">2. </span>Variational autoencoders' in text
+    numbers = re.findall(r'class="eqno">\((\d+)\.(\d+)\)', text)
+    assert {chapter for chapter, _ in numbers} == {"2"}
+    labels = [e for e in importlib.import_module("coursekit.authoring.equations").equations(ROOT)]
+    assert [int(n) for _, n in numbers] == list(range(1, 1 + sum(e.chapter == CHAPTER for e in labels)))
+    figures = re.findall(r'caption-number">Figure (\d+)\.(\d+) ', text)
+    stored = [data for data in outputs(ROOT / "chapters" / f"{CHAPTER}.ipynb") if "image/png" in data]
+    assert figures == [("2", str(n)) for n in range(1, 1 + len(stored))]
+    assert text.count('<figure class="') == len(stored)  # none inside another
+    assert 'id="fig-2-1"' in text
+
+
+def test_a_reference_to_an_equation_shows_its_number(site: Path) -> None:
+    text = page(site, PAGES[1])
+    assert re.search(r'href="#equation-vae-elbo-jensen">\(2\.2\)</a>', text)
+
+
+def test_the_captions_are_under_the_figures_once(site: Path) -> None:
+    assert page(site, PAGES[1]).count("every pixel drawn from its own histogram.</") == 1
+
+
+def test_formulas_come_from_the_site(site: Path) -> None:
+    scripts = [script.get("src") or "" for script in Tags(page(site, PAGES[1])).of("script")]
+    assert any("mathjax" in source.lower() for source in scripts)
+
+
+def test_no_markup_is_left_raw(site: Path) -> None:
+    for name in PAGES:
+        text = re.sub(r"<pre.*?</pre>|<script.*?</script>", "", page(site, name), flags=re.DOTALL)
+        text = re.sub(r'base64,[^"]*', "", text)
+        assert not re.findall(r":::|\{eq\}|\{cite\}|\$\$|<!-- (?:route|chapters|exercises) -->", text)
+
+
+def test_downloads_are_the_repositorys_files_and_colab_has_none(site: Path) -> None:
+    for folder in ("chapters", "exercises"):
+        for suffix in (".ipynb", ".py"):
+            copy = site / "notebooks" / folder / f"{CHAPTER}{suffix}"
+            assert copy.read_bytes() == (ROOT / folder / copy.name).read_bytes()
+    assert not (site / "colab").exists()
+    assert not (site / "notebooks" / "solutions").exists()
+    assert "colab.research.google.com" not in page(site, PAGES[1])
+
+
+def test_a_second_build_reads_nothing_again(site: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    out = site.parent
+    copy = {
+        path.relative_to(out / "source").as_posix(): path.read_bytes()
+        for path in (out / "source").rglob("*")
+        if path.is_file()
+    }
+    build.build(
+        "html",
+        "student",
+        out,
+        tree=copy,
+        strict=False,
+        further=LENIENT,
+    )
+    assert " 0 added, 0 changed, 0 removed" in capfd.readouterr().out
+
+
+# --- serving --------------------------------------------------------------------------------------------
+
+
+def test_a_port_that_is_taken_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert build.serve(tmp_path, taken.getsockname()[1]) == 1
+    message = capsys.readouterr().err
+    assert "cannot be used" in message
+    assert "--port 8001" in message
+    assert message.count("\n") == 1
+
+
+def test_the_book_is_served_on_this_machine_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "index.html").write_text("the book")
+    started: list[Any] = []
+    http = build.http.server.ThreadingHTTPServer
+
+    class Noted(http):  # type: ignore[misc,valid-type]
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            started.append(self)
+
+    monkeypatch.setattr(build.http.server, "ThreadingHTTPServer", Noted)
+    thread = threading.Thread(target=build.serve, args=(tmp_path, 0), daemon=True)
+    thread.start()
+    for _ in range(500):
+        if started:
+            break
+        thread.join(0.01)
+    address, port = started[0].server_address
+    assert address == "127.0.0.1"
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as reply:
+        assert reply.read() == b"the book"
+    started[0].shutdown()
+    thread.join(10)
+    assert f"http://127.0.0.1:{port}/" in capsys.readouterr().out
