@@ -37,19 +37,37 @@ EDITIONS = ("student", "instructor")
 
 def sources(edition: str) -> dict[str, bytes]:
     """Every file of the source tree of an edition: path -> content."""
-    tree: dict[str, bytes] = {}
-    for path in sorted((BOOK / "pages").rglob("*")):
-        if path.is_file():
-            tree[path.relative_to(BOOK / "pages").as_posix()] = path.read_bytes()
+    return pages() | generated(edition) | notebooks(edition)
+
+
+def pages() -> dict[str, bytes]:
+    """The pages that are written by hand, and the start page's picture."""
+    tree = {
+        path.relative_to(BOOK / "pages").as_posix(): path.read_bytes()
+        for path in sorted((BOOK / "pages").rglob("*"))
+        if path.is_file()
+    }
     tree["index.md"] = start.fill(tree["index.md"].decode()).encode()
+    tree["figures/readme.png"] = (ROOT / "docs" / "figures" / "readme.png").read_bytes()
+    return tree
+
+
+def generated(edition: str) -> dict[str, bytes]:
+    """What the generators make."""
+    tree: dict[str, bytes] = {}
     for path in sorted((BOOK / "generators").glob("[!_]*.py")):
         made = importlib.import_module(f"generators.{path.stem}").pages(ROOT, edition)
         tree |= {name: text.encode() for name, text in made.items()}
-    tree["figures/readme.png"] = (ROOT / "docs" / "figures" / "readme.png").read_bytes()
+    return tree
+
+
+def notebooks(edition: str) -> dict[str, bytes]:
+    """The chapters, and the exercises with or without their solutions."""
     exercises = "exercises" if edition == "student" else "solutions"
-    for chapter in CHAPTERS:
-        tree[f"chapters/{chapter.slug}.ipynb"] = (ROOT / "chapters" / f"{chapter.slug}.ipynb").read_bytes()
-        tree[f"exercises/{chapter.slug}.ipynb"] = (ROOT / exercises / f"{chapter.slug}.ipynb").read_bytes()
+    tree: dict[str, bytes] = {}
+    for slug in (chapter.slug for chapter in CHAPTERS):
+        tree[f"chapters/{slug}.ipynb"] = (ROOT / "chapters" / f"{slug}.ipynb").read_bytes()
+        tree[f"exercises/{slug}.ipynb"] = (ROOT / exercises / f"{slug}.ipynb").read_bytes()
     return tree
 
 
@@ -100,14 +118,24 @@ def build(
     return target
 
 
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Says nothing about the pages that it hands out."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Nothing; what fails is still said."""
+
+
 def serve(folder: Path, port: int) -> int:
     """Serve a built site on this machine's loopback address alone, until Ctrl-C."""
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
     try:
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
-    except OSError as error:
+        server = http.server.ThreadingHTTPServer(
+            ("127.0.0.1", port), functools.partial(Quiet, directory=str(folder))
+        )
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or error
         print(
-            f"port {port} of 127.0.0.1 cannot be had ({error.strerror}): take another, --port 8001",
+            f"Port {port} of 127.0.0.1 cannot be used ({why}): name another, as in --port 8001; "
+            "--port 0 takes any free one.",
             file=sys.stderr,
         )
         return 1

@@ -64,5 +64,7 @@ html_theme_options = {
     "use_issues_button": False,
     "use_repository_button": False,
 }
+if edition == "instructor":
+    html_theme_options["announcement"] = "Instructor's edition: it has the solutions. Keep it from students."
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

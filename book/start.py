@@ -23,7 +23,7 @@ def table() -> str:
 
 
 def exercises() -> str:
-    """Entries of the sidebar: `2. Variational autoencoders`, without "Exercises:", which stands above them."""
+    """Entries of the sidebar: `2. Variational autoencoders`; "Exercises" stands above them."""
     lines = []
     for chapter in CHAPTERS:
         title = title_of(chapter.slug, "exercises").removeprefix("Exercises: ")

@@ -1,8 +1,8 @@
 """Under every chapter's title: download it; where the repository is known, open it elsewhere.
 
 The files go to `notebooks/` in the site, as they are. Colab has no course installed, so it gets its own
-copies, in `colab/`, whose first cell fetches the course and installs it; the notebooks that are run locally have no such
-cell.
+copies, in `colab/`, whose first cell fetches the course and installs it; the notebooks that are run locally
+have no such cell.
 """
 
 import html
