@@ -134,6 +134,19 @@ def test_palette_keeps_thin_coloured_lines_their_colour():
         assert min(np.abs(rgb - np.array(c)).max() for c in there) <= 6, colour
 
 
+def test_palette_keeps_a_single_marker_its_colour():
+    # Greys of every level and one vermilion marker, which is 0.3 % of the ink.
+    grey = np.add.outer(np.arange(200), np.arange(320)) % 256
+    pixels = np.repeat(grey[..., None], 3, axis=-1).astype(np.uint8)
+    pixels[90:104, 150:164] = (213, 94, 0)
+    true = Image.fromarray(pixels)
+    coarse = true.quantize(32, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).convert("RGB")
+    assert figures_module.spot_error(true, coarse) > 2 * figures_module.SPOT_ERROR  # what it guards against
+    stored = np.asarray(figures_module.with_palette(true).convert("RGB"))
+    assert np.abs(stored[97, 157].astype(int) - (213, 94, 0)).max() <= figures_module.SPOT_ERROR
+    assert figures_module.spot_error(true, true) == 0
+
+
 def test_an_image_that_no_palette_fits_keeps_its_colours():
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     image = Image.fromarray(noise)

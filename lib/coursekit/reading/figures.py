@@ -29,6 +29,9 @@ PNG_DPI = 144
 # Number of colours -> the mean error (of 255, over what is not white) up to which they do. A small palette
 # must be all but exact, or smooth shading shows bands; 256 colours may be off by what no eye sees.
 PALETTE_ERROR = {32: 1.0, 64: 1.5, 128: 1.5, 256: 2.5}
+# The mean error that no square of SPOT pixels a side may exceed: one marker of its own colour weighs next to
+# nothing in the mean over a picture, and would come out in the colour of something else.
+SPOT, SPOT_ERROR = 8, 16.0
 
 Bundle = dict[str, str]
 BundleMetadata = dict[str, dict[str, Any]]
@@ -73,7 +76,8 @@ def with_palette(image: Image.Image) -> Image.Image:
     """As few colours as look the same, or the image itself where no palette does; plots shrink to a third."""
     for colours, tolerated in PALETTE_ERROR.items():
         palette = image.quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-        if ink_error(image, palette.convert("RGB")) <= tolerated:
+        shown = palette.convert("RGB")
+        if ink_error(image, shown) <= tolerated and spot_error(image, shown) <= SPOT_ERROR:
             return palette
     return image
 
@@ -85,6 +89,16 @@ def ink_error(image: Image.Image, other: Image.Image) -> float:
     if not ink.any():
         return 0.0
     return float(np.abs(true - np.asarray(other, dtype=np.int16))[ink].mean())
+
+
+def spot_error(image: Image.Image, other: Image.Image) -> float:
+    """The largest mean difference (of 255, in its worst channel) over any square of the grid."""
+    true = np.asarray(image, dtype=np.int16)  # (H, W, 3)
+    difference = np.abs(true - np.asarray(other, dtype=np.int16)).max(axis=-1)  # (H, W)
+    height, width = (-(-side // SPOT) * SPOT for side in difference.shape)
+    padded = np.zeros((height, width))
+    padded[: difference.shape[0], : difference.shape[1]] = difference
+    return float(padded.reshape(height // SPOT, SPOT, width // SPOT, SPOT).mean(axis=(1, 3)).max())
 
 
 def png_bytes(image: Image.Image, dpi: int) -> bytes:
