@@ -368,8 +368,16 @@ frames(
 # \end{aligned}
 # $$ (start-gibbs)
 #
-# so the divergence is never negative, and it's zero only if $q = p$ (almost) everywhere. Now split the
-# logarithm of {eq}`start-kl` in two. With the entropy $H(p) = -\mathbb{E}_p[\log p(x)]$,
+# which proves
+#
+# :::{prf:proposition} Gibbs' inequality
+# :label: prop-gibbs
+# The divergence $\mathrm{KL}(p \,\|\, q)$ of two densities is never negative, and it's zero only if $q = p$
+# (almost) everywhere.
+# :::
+#
+# Now split the logarithm of {eq}`start-kl` in two. With the entropy
+# $H(p) = -\mathbb{E}_p[\log p(x)]$,
 #
 # $$
 # \underbrace{-\,\mathbb{E}_{p}\big[\log q_\theta(x)\big]}_{\text{expected NLL}}

@@ -124,14 +124,20 @@ assert torch.allclose(torch.cov(first.T), torch.cov(x_real.T), atol=1e-3)
 # Nothing ties $D$ at one $x$ to $D$ at another, so maximise the integrand at each $x$ by itself. With
 # $a = p(x)$, $b = q(x)$ and $y = D(x)$, the derivative of $a \log y + b \log(1 - y)$ is $a/y - b/(1 - y)$,
 # zero where $a(1 - y) = b y$; the second derivative $-a/y^2 - b/(1 - y)^2$ is negative, so this is the
-# maximum:
+# maximum.
+#
+# :::{prf:proposition} The best judge
+# :label: prop-best-judge
+# Against a fixed generator $V(D, G)$ is largest for
 #
 # $$
 # D^\star(x) = \frac{p(x)}{p(x) + q(x)} = \varsigma\big(\log p(x) - \log q(x)\big),
 # $$ (gan-optimal-discriminator)
 #
-# with $\varsigma$ the sigmoid. (It is Bayes' rule for "which of two sources?" at even odds.) Read it from
-# right to left: **a trained judge's logit is an estimate of the log-ratio of two densities that we can't
+# with $\varsigma$ the sigmoid.
+# :::
+#
+# (It is Bayes' rule for "which of two sources?" at even odds.) Read it from right to left: **a trained judge's logit is an estimate of the log-ratio of two densities that we can't
 # compute.** That's the engine of everything that follows.
 #
 # ## 3 Derive: what the generator minimises
@@ -144,9 +150,15 @@ assert torch.allclose(torch.cov(first.T), torch.cov(x_real.T), atol=1e-3)
 #
 # where $\mathrm{JS}(p, q) = \tfrac12 \mathrm{KL}(p \| m) + \tfrac12 \mathrm{KL}(q \| m)$ is the
 # **Jensen-Shannon divergence** {cite}`lin1991`. A KL divergence is never negative, and zero only between
-# equals; so $\mathrm{JS} \ge 0$ with equality exactly when $p = m = q$. Hence the **global optimum**:
-# $q = p$, $D^\star = \tfrac12$ everywhere, value $-\log 4$. And since $V$, an average of logarithms of
-# probabilities, is never positive, JS is at most $\log 2$, reached when $p$ and $q$ nowhere overlap. (A
+# equals; so $\mathrm{JS} \ge 0$ with equality exactly when $p = m = q$.
+#
+# :::{prf:theorem} The optimum of the game
+# :label: thm-optimum
+# Against the best judge the score never falls below $-\log 4$. It is $-\log 4$ exactly where $q = p$, and
+# there $D^\star = \tfrac12$ everywhere.
+# :::
+#
+# And since $V$, an average of logarithms of probabilities, is never positive, JS is at most $\log 2$, reached when $p$ and $q$ nowhere overlap. (A
 # lower loss is better for the generator, and now you know its scale: from $0$ down to $-1.386$.)
 #
 # ## 4 Write and run: a game whose answer we know

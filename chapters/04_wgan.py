@@ -216,12 +216,17 @@ for theta in (0.0, 0.1, 1.0, 2.5):
 # by the carrier's constraint; so $f(x_i) \ge \varphi_i$. At $y_j$ the $j$-th brace alone gives
 # $f(y_j) \le -\psi_j$. Hence
 # $\mathbb{E}_p f - \mathbb{E}_q f \ge \sum p_i \varphi_i + \sum q_j \psi_j = W_1$, and by
-# {eq}`wgan-weak-duality` it can't be more. For distributions in general the same is true, the
-# **Kantorovich-Rubinstein theorem** ({cite}`villani2003`, theorem 1.14):
+# {eq}`wgan-weak-duality` it can't be more. For distributions in general the same is true
+# ({cite}`villani2003`, theorem 1.14):
+#
+# :::{prf:theorem} Kantorovich-Rubinstein
+# :label: thm-kantorovich-rubinstein
+# For $p$ and $q$ with finite means,
 #
 # $$
 # W_1(p, q) = \max_{\lVert f \rVert_L \le 1}\; \mathbb{E}_{x \sim p}[f(x)] - \mathbb{E}_{y \sim q}[f(y)].
 # $$ (wgan-dual)
+# :::
 #
 # We don't prove the general case. We test the discrete one on random clouds, and look at one.
 

@@ -242,8 +242,13 @@ frames(
 # takes the place of $dz/dx$. Cube and box hold the same probability,
 # $p(x)\,h^D = p_Z(f(x))\,|\det J|\,h^D$, hence
 #
+# :::{prf:theorem} Change of variables
+# :label: thm-change
+# If $z = f(x)$ has the density $p_Z$, then $x$ has the density $p$ with
+#
 # $$ \log p(x) = \log p_Z\big(f(x)\big) + \log \left| \det J(x) \right|, \qquad J = \frac{\partial f}{\partial
 # x}. $$ (flow-change)
+# :::
 #
 # Believe the determinant only after measuring it. The sheet at the top was pulled by a map $x = f^{-1}(z)$
 # that one can undo by hand. Take squares of side $h$ in the $x$-plane, send their corners forward, and

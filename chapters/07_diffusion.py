@@ -387,14 +387,19 @@ assert small_t > 10 * middle
 # $$
 #
 # The integral is an expectation of something linear in $x_0$. Solve for it, and for the noise insert
-# $\varepsilon = (x_t - \sqrt{\bar\alpha_t}\, x_0) / \sqrt{1 - \bar\alpha_t}$:
+# $\varepsilon = (x_t - \sqrt{\bar\alpha_t}\, x_0) / \sqrt{1 - \bar\alpha_t}$.
+#
+# :::{prf:theorem} Tweedie's formula
+# :label: thm-tweedie
+# Whatever the distribution of $x_0$ is,
 #
 # $$ \mathbb{E}[x_0 \mid x_t] = \frac{x_t + (1 - \bar\alpha_t)\, \nabla \log p_t(x_t)}{\sqrt{\bar\alpha_t}},
 # \qquad \mathbb{E}[\varepsilon \mid x_t] = -\sqrt{1 - \bar\alpha_t}\; \nabla \log p_t(x_t). $$ (diff-tweedie)
+# :::
 #
-# This is **Tweedie's formula** ({cite}`efron2011`). **What it means.** A network trained to remove noise
-# has learnt the *gradient of the log-density* of noisy images, a vector that points towards where images
-# are. No density was ever computed. The vector is called the **score**, and a later chapter starts from it.
+# (Its name is from {cite}`efron2011`.) **What it means.** A network trained to remove noise has learnt the
+# *gradient of the log-density* of noisy images, a vector that points towards where images are. No density
+# was ever computed. The vector is called the **score**, and a later chapter starts from it.
 #
 # ## 8 Derive: how wide is a step back?
 #

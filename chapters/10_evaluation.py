@@ -1,9 +1,5 @@
 # ---
 # jupyter:
-#   jupytext:
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -39,7 +35,7 @@ import torch
 from matplotlib import pyplot as plt
 from torch.nn import functional as F
 
-from coursekit import PALETTE, budget, figure, image_grid, show, use_style
+from coursekit import PALETTE, budget, figure, frames, image_grid, show, use_style
 from dgm.data import load_digits, to_pm1
 from dgm.metrics import digits_features, frechet_distance, gaussian_frechet, inception_score
 from dgm.tensor import bits_per_dim, log_mean_exp
@@ -275,11 +271,18 @@ assert abs(gaussian_frechet(*(torch.tensor(t) for t in ([m1], [[s1**2]], [m2], [
 # rounding has its way. Nobody needs a root of a matrix here; a sum of singular values does it.
 #
 # And between two distributions that are **not** Gaussian? Steps one and two never used the shape. No plan
-# does better, but none need be as good: for any $p, q$ with these moments ({cite}`gelbrich1990`)
+# does better, but none need be as good ({cite}`gelbrich1990`).
+#
+# :::{prf:theorem} Gelbrich's bound
+# :label: thm-gelbrich
+# For any $p, q$ with means $\mu_1, \mu_2$ and covariances $\Sigma_1, \Sigma_2$,
 #
 # $$
-# W_2^2(p, q) \;\ge\; d^2(\mu_1, \Sigma_1, \mu_2, \Sigma_2).
+# W_2^2(p, q) \;\ge\; d^2(\mu_1, \Sigma_1, \mu_2, \Sigma_2),
 # $$ (eval-gelbrich)
+#
+# with equality for Gaussians.
+# :::
 #
 # The **Fréchet Inception Distance**, FID, is $d^2$ between the moments of Inception's features of real
 # images and of samples {cite}`heusel2017`. By {eq}`eval-gelbrich` it is a lower bound for a true distance
@@ -810,6 +813,37 @@ assert best_width > 1
 # have belongs to noisy samples, clearly worse than those of a memory with almost no likelihood at all.
 # Neither axis can stand in for the other.
 #
+# Turn the second knob yourself. Stop where the digits look best, and read off what the likelihood thinks of
+# them; then stop where the likelihood is best, and look at the digits.
+
+
+# %%
+def draw_width(s):
+    rng = torch.Generator().manual_seed(8)  # the same twelve images and the same noise at every width
+    x = centres[:12] + s * torch.randn(12, 64, generator=rng, dtype=torch.float64)
+    fig, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.9), width_ratios=(1, 1.25))
+    image_grid(x.floor().clamp(0, 16).reshape(-1, 1, 8, 8), columns=4, ax=left, value_range=(0, 16))
+    right.plot(*zip(*by_heart.values(), strict=True), "o-", color=PALETTE["sky"])
+    right.plot(*by_heart[s], "o", ms=10, color=PALETTE["vermilion"])
+    right.set(xscale="log", xlabel="test bits per dimension", ylabel="Fréchet distance to held-out")
+    right.set_xticks([2, 3, 5, 10, 20, 50, 100], ["2", "3", "5", "10", "20", "50", "100"])
+    right.minorticks_off()
+    return fig
+
+
+frames(
+    draw_width,
+    list(by_heart),
+    label="width s",
+    unit="grey levels",
+    start=1.0,
+    alt=lambda s: (
+        f"Left: twelve images learnt by heart, drawn with noise of {s:g} grey levels. Right: the path of "
+        f"that model; here {by_heart[s][0]:.1f} bits per dimension and distance {by_heart[s][1]:.0f}."
+    ),
+)
+
+# %% [markdown]
 # ## 9 Meet the library
 #
 # The functions of this chapter agreed with `dgm.metrics` where both ran. The library's Fréchet distance
