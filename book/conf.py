@@ -27,6 +27,7 @@ extensions = [
     "extensions.numbering",
     "extensions.figures",
     "extensions.launch",
+    "extensions.dropdown",
     "extensions.generated",
     "extensions.printing",
 ]

@@ -313,6 +313,15 @@ def test_the_captions_are_under_the_figures_once(site: Path) -> None:
     assert page(site, PAGES[1]).count("every pixel drawn from its own histogram.</") == 1
 
 
+def test_answers_are_folded(site: Path) -> None:
+    text = page(site, PAGES[1])
+    source = (ROOT / "chapters" / f"{CHAPTER}.py").read_text(encoding="utf-8")
+    answers = text.count('<summary class="admonition-title">Answer</summary>')
+    assert answers == source.count(":::{admonition} Answer") > 0
+    assert text.count('<details class="admonition dropdown">') == answers
+    assert " open" not in "".join(re.findall(r'<details class="admonition[^>]*>', text))
+
+
 def test_formulas_come_from_the_site(site: Path) -> None:
     scripts = [script.get("src") or "" for script in Tags(page(site, PAGES[1])).of("script")]
     assert any("mathjax" in source.lower() for source in scripts)
