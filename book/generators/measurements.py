@@ -1,0 +1,294 @@
+"""What was measured: the chapters' costs, dgm's speed beside other libraries, and the mutants its tests kill.
+
+The data are files in `docs/data`, written by the commands that measure. Where a file is missing, the page
+says that nothing has been measured yet and names the command.
+"""
+
+import json
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+DATA = Path("docs") / "data"
+PAGE = "reference/measurements.md"
+COMMANDS = {"costs": "make costs", "bench": "make bench", "mutants": "make mutants"}
+# Of the drawing, in its own units.
+WIDTH, LEFT, RIGHT, TOP, ROW, FOOT = 640, 12, 70, 34, 40, 44
+
+
+def pages(root: Path, edition: str) -> dict[str, str]:
+    """The page in the source tree, the same in both editions."""
+    return {PAGE: page(*(read(root / DATA / f"{name}.json") for name in COMMANDS))}
+
+
+def read(path: Path) -> Any:
+    """The data of a file, or None where there is none."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def page(costs: Any, bench: Any, mutants: Any) -> str:
+    """The whole page in MyST; each argument is the data of a file, or None."""
+    return "\n".join(
+        [
+            "---\nmyst:\n  enable_extensions: [colon_fence, dollarmath]\n---\n",
+            "(measurements)=\n# Measurements\n",
+            "Numbers that depend on a machine are shown with what they were measured on.\n",
+            "## What a chapter costs\n",
+            costs_section(costs),
+            "\n## Speed beside other libraries\n",
+            bench_section(bench),
+            "\n## Mutants\n",
+            mutants_section(mutants),
+        ]
+    )
+
+
+def missing(what: str, name: str) -> str:
+    """The note in place of a table."""
+    return f":::{{note}}\n{what} not been measured yet. `{COMMANDS[name]}` does it.\n:::\n"
+
+
+def rows_of(data: Any, key: str) -> list[dict[str, Any]]:
+    """The rows of a file that is a list of them, or a mapping that has them under a key."""
+    rows = data if isinstance(data, list) else data.get(key, [])
+    return [dict(row) for row in rows]
+
+
+def provenance(data: Any) -> str:
+    """A sentence on what was run, as far as the file says it."""
+    if not isinstance(data, dict):
+        return ""
+    parts = []
+    if data.get("commit"):
+        parts.append(f"commit `{data['commit']}`")
+    if data.get("versions"):
+        parts.append(", ".join(f"{name} {version}" for name, version in data["versions"].items()))
+    if data.get("machine"):
+        parts.append(str(data["machine"]))
+    return f"Measured on {'; '.join(parts)}.\n" if parts else ""
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], left: int = 1) -> str:
+    """A table in Markdown: the first columns flush left, the others flush right."""
+    rule = ["---"] * left + ["---:"] * (len(columns) - left)
+    lines = [columns, rule, *([str(c).replace("|", r"\|") for c in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """A number with so many significant digits and thousands set apart; a dash for None."""
+    if value is None:
+        return "–"
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer() and abs(value) >= 100):
+        return f"{int(value):,}"
+    if not isinstance(value, float):
+        return str(value)
+    if not math.isfinite(value):
+        return "–"
+    places = max(0, digits - 1 - (math.floor(math.log10(abs(value))) if value else 0))
+    return f"{value:,.{min(places, 6)}f}"
+
+
+# What a chapter costs
+
+
+def costs_section(data: Any) -> str:
+    """A row for every chapter, and their sum."""
+    rows = rows_of(data, "chapters") if data else []
+    if not rows:
+        return missing("The chapters' seconds, memory and steps have", "costs")
+    body = [
+        [
+            f"{{doc}}`/chapters/{row['chapter']}`",
+            number(row.get("seconds")),
+            number(row.get("peak_mb")),
+            number(row.get("steps")),
+            number(row.get("parameters")),
+        ]
+        for row in rows
+    ]
+    seconds = [float(row["seconds"]) for row in rows if row.get("seconds") is not None]
+    memory = [row["peak_mb"] for row in rows if row.get("peak_mb") is not None]
+    steps = [row["steps"] for row in rows if row.get("steps") is not None]
+    body.append(
+        [
+            "**The whole course**",
+            f"**{number(sum(seconds))}**",
+            f"**{number(max(memory, default=None))}**",
+            f"**{number(sum(steps))}**",
+            "",
+        ]
+    )
+    columns = ["Chapter", "Seconds", "Peak memory (MB)", "Training steps", "Parameters"]
+    return (
+        "One run of each chapter from its first cell to its last, the start of the kernel included. The last "
+        "row has the sum of the seconds and of the steps, and the largest memory.\n\n"
+        f"{table(columns, body)}\n{provenance(data)}"
+    )
+
+
+# Speed beside other libraries
+
+
+def bench_section(data: Any) -> str:
+    """For each script with ratios a drawing and a table; for the others their figures."""
+    benches = [b for b in rows_of(data, "benches") if not b.get("skipped")] if data else []
+    if not benches:
+        return missing("dgm's speed beside its peers' has", "bench")
+    out = [
+        "How many times as fast as the fastest of the other libraries dgm does the same work: 1 is a draw, "
+        "more is in dgm's favour. The dot is the median of the repeats, the line reaches from the least to "
+        "the most.\n",
+        provenance(data),
+    ]
+    for bench in benches:
+        ratios = {
+            name: [float(v) for v in figure["values"] if v is not None]
+            for name, figure in bench.get("figures", {}).items()
+            if is_ratio(figure)
+        }
+        ratios = {name: values for name, values in ratios.items() if values}
+        if not ratios:
+            continue
+        title = bench["bench"].replace("_", " ")
+        out += [f"### {title[:1].upper()}{title[1:]}\n", "```{raw} html", drawing(title, ratios), "```\n"]
+        out.append(bench_table(bench, ratios))
+        if bench.get("versions"):
+            out.append(f"{provenance({'versions': bench['versions']})}")
+    others = [
+        [bench["bench"], name.replace("_", " "), spread(figure), figure["unit"], limit(figure)]
+        for bench in benches
+        for name, figure in bench.get("figures", {}).items()
+        if not is_ratio(figure)
+    ]
+    if others:
+        out += ["### Other figures\n", table(["Script", "Figure", "Value", "Unit", "Limit"], others, left=2)]
+    return "\n".join(part for part in out if part)
+
+
+def is_ratio(figure: dict[str, Any]) -> bool:
+    """Whether a figure says how many times as fast dgm is."""
+    return str(figure.get("unit", "")).startswith("times")
+
+
+def spread(figure: dict[str, Any]) -> str:
+    """Mean and standard deviation over the seeds."""
+    values = [float(v) for v in figure.get("values", []) if v is not None]
+    if not values:
+        return "–"
+    text = number(statistics.fmean(values))
+    return f"{text} ± {number(statistics.stdev(values), 2)}" if len(values) > 1 else text
+
+
+def limit(figure: dict[str, Any]) -> str:
+    """What the figure is held to."""
+    parts = [f"at most {figure['at_most']:g}"] if figure.get("at_most") is not None else []
+    parts += [f"at least {figure['at_least']:g}"] if figure.get("at_least") is not None else []
+    return ", ".join(parts)
+
+
+def bench_table(bench: dict[str, Any], ratios: dict[str, list[float]]) -> str:
+    """Milliseconds of ours and of each peer, as far as the rows have them, and the ratio with its range."""
+    rows = {str(row.get("row")): row for row in bench.get("rows", [])}
+    known = [key for row in rows.values() for key in row if key.endswith("_ms")]
+    packages = list(dict.fromkeys(key.removesuffix("_ms") for key in known))
+    body = []
+    for name, values in ratios.items():
+        row = rows.get(name, {})
+        times = [number(row.get(f"{package}_ms")) for package in packages]
+        low, high = number(min(values)), number(max(values))
+        body.append([name, *times, number(statistics.median(values)), f"{low} to {high}"])
+    columns = ["", *(f"{package} (ms)" for package in packages), "Ratio", "Least to most"]
+    return table(columns, body)
+
+
+def drawing(title: str, ratios: dict[str, list[float]]) -> str:
+    """The ratios as an SVG: dot and line on a logarithmic axis, the draw marked; below 1 another shape."""
+    every = [v for values in ratios.values() for v in values] + [1.0]
+    low, high = min(every) / 1.15, max(every) * 1.15
+    inner = WIDTH - LEFT - RIGHT
+
+    def x(value: float) -> float:
+        return LEFT + inner * math.log(value / low) / math.log(high / low)
+
+    height = TOP + ROW * len(ratios) + FOOT
+    bottom = TOP + ROW * len(ratios)
+    parts = [
+        f'<div class="ratios"><svg viewBox="0 0 {WIDTH} {height}" role="img" '
+        f'aria-label="{escape(described(title, ratios))}">',
+        f'<line class="draw" x1="{x(1):.1f}" x2="{x(1):.1f}" y1="{TOP - 12}" y2="{bottom + 6}"/>',
+        f'<text class="note" x="{x(1):.1f}" y="{TOP - 18}" text-anchor="middle">'
+        "as fast as the fastest peer</text>",
+    ]
+    for i, (name, values) in enumerate(ratios.items()):
+        y = TOP + ROW * i + 28
+        median = statistics.median(values)
+        shape = (
+            f'<circle class="faster" cx="{x(median):.1f}" cy="{y}" r="5.5"/>'
+            if median >= 1
+            else f'<rect class="slower" x="{x(median) - 5:.1f}" y="{y - 5}" width="10" height="10"/>'
+        )
+        parts += [
+            f'<text x="{LEFT}" y="{y - 12}">{escape(name)}</text>',
+            f'<line class="range" x1="{x(min(values)):.1f}" x2="{x(max(values)):.1f}" y1="{y}" y2="{y}"/>',
+            shape,
+            f'<text x="{WIDTH - 6}" y="{y + 4}" text-anchor="end">{number(median)}</text>',
+        ]
+    for tick in ticks(low, high):
+        parts.append(
+            f'<line class="tick" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{bottom}" y2="{bottom + 6}"/>'
+        )
+        parts.append(f'<text x="{x(tick):.1f}" y="{bottom + 20}" text-anchor="middle">{tick:g}</text>')
+    parts.append(f'<text class="note" x="{LEFT}" y="{height - 6}">times the fastest peer, logarithmic</text>')
+    return "\n".join([*parts, "</svg></div>"])
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Round numbers between two limits: at most eight."""
+    found: list[float] = []
+    for steps in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1,)):
+        found = [s * 10**e for e in range(-3, 7) for s in steps if low <= s * 10**e <= high]
+        if len(found) <= 8:
+            break
+    return found
+
+
+def described(title: str, ratios: dict[str, list[float]]) -> str:
+    """The drawing in words."""
+    rows = "; ".join(
+        f"{name}: {number(statistics.median(v))}, from {number(min(v))} to {number(max(v))}"
+        for name, v in ratios.items()
+    )
+    return f"{title}, dgm's speed as a multiple of the fastest peer's. {rows}."
+
+
+# Mutants
+
+
+def mutants_section(data: Any) -> str:
+    """A row for every module, and their sum."""
+    rows = rows_of(data, "modules") if data else []
+    if not rows:
+        return missing("How many mutants of dgm its tests kill has", "mutants")
+    names = ("mutants", "killed", "equivalent", "survived")
+    total = {name: sum(int(row.get(name, 0)) for row in rows) for name in names}
+    body = [[f"`{row['module']}`", *(number(int(row.get(n, 0))) for n in names), rate(row)] for row in rows]
+    body.append(
+        ["**All**", *(f"**{number(total[n])}**" for n in names), f"**{rate(total)}**"],
+    )
+    columns = ["Module", "Mutants", "Killed", "Equivalent", "Survived", "Rate"]
+    return (
+        "A mutant is dgm with one small mistake put in: a sign flipped, a factor dropped, two arguments "
+        "swapped. A test that fails kills it. An equivalent mutant computes the same, so no test can; the "
+        "rate is of the others.\n\n"
+        f"{table(columns, body)}\n{provenance(data)}"
+    )
+
+
+def rate(row: dict[str, Any]) -> str:
+    """Killed of those that can be killed, in per cent."""
+    possible = int(row.get("mutants", 0)) - int(row.get("equivalent", 0))
+    return f"{100 * int(row.get('killed', 0)) / possible:.1f} %" if possible > 0 else "–"

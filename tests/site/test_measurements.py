@@ -1,0 +1,134 @@
+"""The page of measurements: from sample data, from none, and from whatever is committed."""
+
+import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from generators import measurements as m
+
+ROOT = Path(__file__).resolve().parents[2]
+
+COSTS = {
+    "commit": "abc123",
+    "machine": "2 cores",
+    "versions": {"torch": "2.6"},
+    "chapters": [
+        {"chapter": "00_start", "seconds": 31.4, "peak_mb": 512.0, "steps": 2000, "parameters": 1234},
+        {"chapter": "02_vae", "seconds": 60.25, "peak_mb": 800.5, "steps": 15000, "parameters": None},
+    ],
+}
+BENCH = [
+    {
+        "bench": "flow_speed",
+        "figures": {
+            "d = 2, sample": {
+                "values": [1.9, 2.0, 2.4],
+                "unit": "times the better peer's speed",
+                "at_least": 1.0,
+            },
+            "d = 64, <b>": {"values": [0.7, 0.8], "unit": "times the better peer's speed"},
+        },
+        "rows": [{"row": "d = 2, sample", "dgm_ms": 1.25, "zuko_ms": 2.5, "dgm_parameters": 7}],
+        "versions": {"zuko": "1.2"},
+    },
+    {
+        "bench": "vae_digits",
+        "figures": {"test_nats": {"values": [100.0, 102.0], "unit": "nats", "at_most": 110}},
+    },
+    {"bench": "grade", "skipped": True},
+]
+MUTANTS = [
+    {"module": "vae/bounds", "mutants": 40, "killed": 36, "equivalent": 2, "survived": 2, "rate": 0.947},
+    {"module": "gan/losses", "mutants": 60, "killed": 60, "equivalent": 0, "survived": 0, "rate": 1.0},
+]
+
+
+def test_without_data_every_section_names_its_command():
+    page = m.page(None, None, None)
+    assert page.count("not been measured yet") == 3
+    for command in m.COMMANDS.values():
+        assert f"`{command}`" in page
+
+
+@pytest.mark.parametrize("empty", [[], {}, {"commit": "abc"}], ids=["list", "mapping", "no-rows"])
+def test_files_without_rows_are_as_good_as_none(empty):
+    assert m.page(empty, empty, empty).count("not been measured yet") == 3
+
+
+def test_costs_are_summed():
+    text = m.costs_section(COSTS)
+    assert "| {doc}`/chapters/00_start` | 31.4 | 512 | 2,000 | 1,234 |" in text
+    assert "| {doc}`/chapters/02_vae` | 60.2 | 800 | 15,000 | – |" in text
+    assert "| **The whole course** | **91.7** | **800** | **17,000** |  |" in text
+    assert "Measured on commit `abc123`; torch 2.6; 2 cores." in text
+
+
+def test_a_plain_list_of_costs_will_do():
+    assert "31.4" in m.costs_section(COSTS["chapters"])
+
+
+def test_ratios_stand_in_a_table_with_their_range():
+    text = m.bench_section(BENCH)
+    assert "|  | dgm (ms) | zuko (ms) | Ratio | Least to most |" in text
+    assert "| d = 2, sample | 1.25 | 2.50 | 2.00 | 1.90 to 2.40 |" in text
+    assert "| d = 64, <b> | – | – | 0.750 | 0.700 to 0.800 |" in text
+    assert "| vae_digits | test nats | 101 ± 1.4 | nats | at most 110 |" in text
+    assert "grade" not in text
+
+
+def test_the_drawing_is_well_formed_and_says_what_it_shows():
+    ratios = {name: f["values"] for name, f in BENCH[0]["figures"].items()}
+    tree = ElementTree.fromstring(m.drawing("flow speed", ratios))
+    svg = tree.find("svg")
+    assert svg.get("role") == "img"
+    assert "d = 2, sample: 2.00, from 1.90 to 2.40" in svg.get("aria-label")
+    assert len(svg.findall("circle")) == 1, "at least as fast: a circle"
+    assert len(svg.findall("rect")) == 1, "slower: a square"
+    xs = {e.get("class"): float(e.get("x1")) for e in svg.findall("line") if e.get("class") == "draw"}
+    dot = float(svg.find("circle").get("cx"))
+    square = float(svg.find("rect").get("x"))
+    assert square < xs["draw"] < dot
+    for line in svg.findall("line"):
+        assert 0 <= float(line.get("x1")) <= float(line.get("x2")) <= m.WIDTH
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.5, 2.0), (0.9, 1.1), (0.01, 900.0), (0.6, 12.0)])
+def test_ticks_are_few_and_inside(low, high):
+    found = m.ticks(low, high)
+    assert 1 in found
+    assert 1 <= len(found) <= 8
+    assert all(low <= t <= high for t in found)
+
+
+def test_mutants_are_counted_and_equivalent_ones_left_out_of_the_rate():
+    text = m.mutants_section({"modules": MUTANTS, "commit": "abc"})
+    assert "| `vae/bounds` | 40 | 36 | 2 | 2 | 94.7 % |" in text
+    assert "| **All** | **100** | **96** | **2** | **2** | **98.0 %** |" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "–"),
+        (0.0, "0.00"),
+        (1234567, "1,234,567"),
+        (0.00123, "0.00123"),
+        (float("nan"), "–"),
+        (12.0, "12.0"),
+    ],
+    ids=str,
+)
+def test_numbers(value, shown):
+    assert m.number(value) == shown
+
+
+def test_the_page_of_the_committed_data_can_be_made():
+    page = m.pages(ROOT, "student")[m.PAGE]
+    assert page.startswith("---\n")
+    for name in m.COMMANDS:
+        path = ROOT / m.DATA / f"{name}.json"
+        if path.exists():
+            json.loads(path.read_text(encoding="utf-8"))
+    assert not re.search(r"\bnan\b|None", page)
