@@ -9,6 +9,7 @@ import os
 import re
 import resource
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,9 +20,10 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
+from coursekit.authoring import costs, pairs, tally
 from coursekit.authoring import notebooks as nb
-from coursekit.authoring import pairs
 from coursekit.authoring.notebooks import KERNELSPEC, Pair, find_pairs
+from coursekit.authoring.tally import Tally
 
 CELL_TIMEOUT_S = 600
 STARTUP_TIMEOUT_S = 180
@@ -41,12 +43,14 @@ class Ran:
         notebook: with its outputs, ready to be stored.
         wall_s: seconds on the clock, kernel start included.
         cpu_s: CPU-seconds of the kernel.
+        tally: its optimiser steps, trained parameters and memory.
         warnings: what it wrote to stderr, progress bars left out.
     """
 
     notebook: NotebookNode
     wall_s: float
     cpu_s: float
+    tally: Tally
     warnings: tuple[str, ...]
 
 
@@ -97,7 +101,7 @@ def execute(
         resources={"metadata": {"path": str(pair.py.parent)}},
         startup_timeout=STARTUP_TIMEOUT_S,
         # Its own messages do not concern the chapter (the kernel listens on loopback alone).
-        extra_arguments=["--log-level=ERROR"],
+        extra_arguments=["--log-level=ERROR", f"--InteractiveShellApp.exec_lines={tally.START}"],
         on_cell_execute=begins,
         on_cell_executed=ends,
     )
@@ -107,22 +111,37 @@ def execute(
         "MKL_NUM_THREADS": str(threads),
         "PYTHONHASHSEED": "0",
     }
-    wall, cpu = time.perf_counter(), _children_cpu_s()
+    with tempfile.TemporaryDirectory() as folder:
+        counts = Path(folder) / "tally.json"
+        environment[tally.VARIABLE] = str(counts)
+        wall, cpu = time.perf_counter(), _children_cpu_s()
+        _run(client, pair, notebook, {**os.environ, **environment}, started)
+        wall, cpu = time.perf_counter() - wall, _children_cpu_s() - cpu
+        spent = tally.read(counts) if code else Tally()
+    root = nb.repository_root(pair.py.parent)
+    warnings = tuple(clean(notebook, root))
+    return Ran(notebook, wall, cpu, spent, warnings)
+
+
+def _run(
+    client: NotebookClient,
+    pair: Pair,
+    notebook: NotebookNode,
+    environment: dict[str, str],
+    started: dict[int, float],
+) -> None:
+    """Run all cells; what goes wrong becomes one `CellFailedError`."""
     try:
-        client.execute(env={**os.environ, **environment})
+        client.execute(env=environment)
     except CellExecutionError as error:
         raise CellFailedError(_failure(pair, notebook, error)) from None
     except TimeoutError as error:
         running = notebook.cells[max(started)]
         raise CellFailedError(
-            f"{pair.name}: a cell took more than {timeout_s} s: {_first_line(running)}"
+            f"{pair.name}: a cell took more than {client.timeout} s: {_first_line(running)}"
         ) from error
     except RuntimeError as error:
         raise CellFailedError(f"{pair.name}: the kernel did not start or died: {error}") from error
-    wall, cpu = time.perf_counter() - wall, _children_cpu_s() - cpu
-    root = nb.repository_root(pair.py.parent)
-    warnings = tuple(clean(notebook, root))
-    return Ran(notebook, wall, cpu, warnings)
 
 
 def clean(notebook: NotebookNode, root: Path) -> list[str]:
@@ -209,9 +228,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.names:
         chosen = [pair for pair in chosen if pair.py.parent.name == "chapters"]
 
-    table, failed = [], 0
+    table, failed, measured = [], 0, []
     for pair in chosen:
         print(pair.name, flush=True)
+        load = os.getloadavg()[0]
         try:
             ran = refresh(pair, budget=options.budget, threads=options.threads, report=_print_now)
         except (CellFailedError, pairs.ConflictError) as error:
@@ -222,9 +242,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for warning in ran.warnings:
             print(f"  stderr: {warning}", file=sys.stderr)
         kilobytes = pair.ipynb.stat().st_size / 1000
-        table.append(f"{pair.name:<28} {ran.wall_s:6.1f} s  {ran.cpu_s:6.1f} CPU-s  {kilobytes:7.0f} kB")
+        table.append(
+            f"{pair.name:<28} {ran.wall_s:6.1f} s  {ran.cpu_s:6.1f} CPU-s  {ran.tally.peak_mb:5d} MB  "
+            f"{ran.tally.steps:6d} steps  {ran.tally.parameters:9d} parameters  {kilobytes:6.0f} kB stored"
+        )
+        if pair.py.parent.name == "chapters" and options.budget == "cpu":
+            measured.append(_cost(pair, ran, load, root))
+            costs.write(root, measured)  # at once: a later chapter may fail
     print("\n".join(table))
     return 1 if failed else 0
+
+
+def _cost(pair: Pair, ran: Ran, load: float, root: Path) -> costs.Cost:
+    spent = ran.tally
+    seconds, cpu = round(ran.wall_s, 1), round(ran.cpu_s, 1)
+    sizes = (spent.peak_mb, spent.steps, spent.parameters, spent.largest)
+    return costs.Cost(pair.py.stem, seconds, cpu, *sizes, round(load, 1), costs.digest_of(pair.py, root))
 
 
 def _failure(pair: Pair, notebook: NotebookNode, error: CellExecutionError) -> str:
