@@ -14,7 +14,7 @@ from typing import Any
 
 DATA = Path("docs") / "data"
 PAGE = "reference/measurements.md"
-COMMANDS = {"costs": "make costs", "bench": "make bench", "mutants": "make mutants"}
+COMMANDS = {"costs": "make run", "bench": "make bench", "mutants": "make mutants"}
 # Of the drawing, in its own units.
 WIDTH, LEFT, RIGHT, TOP, ROW, FOOT = 640, 12, 70, 34, 40, 44
 
