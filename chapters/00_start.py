@@ -183,7 +183,7 @@ assert abs(mse - floor - error**2) < 4 * (a_test - mean_action).square().std() /
 # ## 2 Write: a density instead of a number
 #
 # Ask the network for a distribution $p_\theta(a \mid s)$ over actions. A Gaussian is the first thought; a
-# weighted sum of $K$ of them holds more {cite}`bishop1994`. The network returns $3K$ numbers, from which we
+# weighted sum of $K$ of them holds more ({cite}`bishop1994`). The network returns $3K$ numbers, from which we
 # make weights $\pi_k$ that sum to one, means, and positive widths:
 #
 # $$
@@ -353,7 +353,7 @@ frames(
 # We trained by {eq}`start-nll` because it felt right to make the data probable. What does it make the model
 # *do*? Let $p$ be the density the data come from, and $q$ the model's. (Everything in this section holds
 # with a condition $s$ on both; we leave it out.) Define the **Kullback-Leibler divergence** of $q$ from $p$
-# {cite}`kullback1951`,
+# ({cite}`kullback1951`),
 #
 # $$ \mathrm{KL}(p \,\|\, q) = \mathbb{E}_{x \sim p}\big[\log p(x) - \log q(x)\big]: $$ (start-kl)
 #
@@ -495,7 +495,7 @@ frames(draw_step, list(range(0, 121, 10)), label="training step", start=120, alt
 # without limit, and putting mass where there is no data costs only the mass that is then missing elsewhere:
 # *cover everything*. In $\mathrm{KL}(q\,\|\,p)$ it is the other way about: there is no charge for data that
 # $q$ never visits, and no limit to the price of going where $p$ is nearly zero: *stay where it's safe*
-# {cite}`minka2005`.
+# ({cite}`minka2005`).
 #
 # Make this exact for the case of our single lump. Let $q = \mathcal{N}(m, v)$ and $p$ any density with mean
 # $\mu_p$ and variance $v_p$. The part of $\mathrm{KL}(p\,\|\,q)$ that depends on $q$ is
@@ -684,7 +684,7 @@ show(kl_on_grid)
 #
 # The discriminative twin *starts* here: assume $p(1 \mid x) = \sigma(w^\top x + b)$ and fit $w, b$ by
 # maximum likelihood of the labels. That is logistic regression. Both can draw the same boundaries. They
-# differ in what they assume, and so in what they can do {cite}`ng2001`.
+# differ in what they assume, and so in what they can do ({cite}`ng2001`).
 
 # %%
 centres = torch.tensor([[-1.0, -0.3], [1.0, 0.3]])
@@ -915,7 +915,7 @@ assert (action[window] < 0).float().mean() > 0.99 > lefts["truth"] + 0.1
 # agree with each other in ways that no handful of Gaussians can hold. Each family of this course finds
 # another way to a rich $p(x)$, and each gives something up. The first question on the map is whether the
 # model has a density that one can *evaluate* (explicit), or only a machine that *draws* (implicit); the
-# second, whether the explicit density comes exactly or as a bound {cite}`goodfellow2016`.
+# second, whether the explicit density comes exactly or as a bound ({cite}`goodfellow2016`).
 
 # %%
 tree = {  # name: centre, height, parent, what it does, what it gives up
@@ -1018,7 +1018,7 @@ figure(
 # They maximise different things: the generative one $\sum \log p(x, y)$, the discriminative one only the
 # part $\sum \log p(y \mid x)$. Where the Gaussian assumption holds, the first uses more of the data (where
 # the $x$ lie also says something of $w$), and its boundary varies less from one sample to another
-# {cite}`ng2001`. With more and more beetles the two come together.
+# ({cite}`ng2001`). With more and more beetles the two come together.
 # :::
 #
 # 6. Reverse KL chose one mode when we fitted one lump. With two lumps, will it find both?

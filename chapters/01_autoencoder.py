@@ -166,7 +166,7 @@ print("squared error per image: train {:.2f}, test {:.2f}".format(*errors))
 # $$ (ae-pca)
 #
 # reached when $U$ holds the first $k$ eigenvectors: **the best linear autoencoder is principal component
-# analysis** {cite}`baldi1989`. No linear autoencoder, however trained, gets below this number on its
+# analysis** ({cite}`baldi1989`). No linear autoencoder, however trained, gets below this number on its
 # training data. One that is trained well should get there.
 
 # %%
@@ -293,7 +293,7 @@ figure(
 # One trap. If the decoder is free, scale the code by $1/c$ and the decoder's weights by $c$: the
 # reconstruction stays, the penalty shrinks by $c$. With $c \to \infty$ the charge costs nothing and
 # sparsifies nothing. So the decoder's weights must be held: we take a linear one,
-# $g(h) = \sum_j h_j d_j + b$, whose **atoms** $d_j$ have length one {cite}`olshausen1996`.
+# $g(h) = \sum_j h_j d_j + b$, whose **atoms** $d_j$ have length one ({cite}`olshausen1996`).
 
 
 # %%
@@ -380,7 +380,7 @@ assert used["free"] > 1.5 * used["held"]
 # ## 5 Denoising: give back what was never shown
 #
 # *Derive.* A wide door without any charge learns the identity, and an identity knows nothing about digits.
-# Another way to forbid it {cite}`vincent2008`: show the network a damaged image and ask for the whole one,
+# Another way to forbid it ({cite}`vincent2008`): show the network a damaged image and ask for the whole one,
 #
 # $$
 # \mathcal{L}_{\text{denoise}} = \mathbb{E}\,\lVert x - r(\tilde x) \rVert^2, \qquad
@@ -422,7 +422,7 @@ assert used["free"] > 1.5 * used["held"]
 # $$ \mathbb{E}[x \mid \tilde x] = \tilde x + \sigma^2\, \nabla \log p(\tilde x). $$ (ae-tweedie)
 #
 # **The best denoiser takes a step uphill in the log-density of the noisy data.** The formula is Tweedie's
-# {cite}`efron2011`; a trained denoiser thus knows the slope of a density, which is the door to diffusion
+# ({cite}`efron2011`); a trained denoiser thus knows the slope of a density, which is the door to diffusion
 # models. We check it where the slope is known exactly: a ring of six Gaussians in the plane.
 
 # %%
@@ -539,7 +539,7 @@ figure(
 #
 # since $\mathbb{E}[\varepsilon^\top A\,\varepsilon] = \operatorname{tr} A$ and
 # $\operatorname{tr} J^\top J = \sum_{j,i} J_{ji}^2$ (the terms of third order vanish because odd moments of
-# $\varepsilon$ do). So instead of drawing noise one can charge for the Jacobian itself {cite}`rifai2011`:
+# $\varepsilon$ do). So instead of drawing noise one can charge for the Jacobian itself ({cite}`rifai2011`):
 #
 # $$
 # \mathcal{L}_{\text{contract}}
@@ -697,7 +697,7 @@ show(contractive_penalty)
 # smears. Let us measure the smears, in three ways. Is an image as near to some training image as real test
 # images are? How sure of its digit is a classifier that was trained on real ones? And how far is a set of
 # them from the test set: the **Fréchet distance** between the two clouds of that classifier's 64 inner
-# features, each described by its mean and covariance {cite}`heusel2017` (447 images on either side
+# features, each described by its mean and covariance ({cite}`heusel2017`; 447 images on either side
 # throughout, since the number matters).
 
 # %%
@@ -881,7 +881,7 @@ assert min(table[k][1] for k in WIDTHS) > 0.8 * table[2][1]  # no gain worth the
 # things**, and {eq}`ae-mse` asks for the first.
 #
 # What would it take? Codes drawn from where codes are. Fit a better density to them *after* training, a
-# mixture of ten Gaussians, and draw from that {cite}`ghosh2020`:
+# mixture of ten Gaussians, and draw from that ({cite}`ghosh2020`):
 
 
 # %%

@@ -149,7 +149,7 @@ assert torch.allclose(torch.cov(first.T), torch.cov(x_real.T), atol=1e-3)
 # \mathrm{KL}(q\,\|\,m) - 2\log 2 = 2\,\mathrm{JS}(p, q) - \log 4, $$ (gan-value-js)
 #
 # where $\mathrm{JS}(p, q) = \tfrac12 \mathrm{KL}(p \| m) + \tfrac12 \mathrm{KL}(q \| m)$ is the
-# **Jensen-Shannon divergence** {cite}`lin1991`. A KL divergence is never negative, and zero only between
+# **Jensen-Shannon divergence** ({cite}`lin1991`). A KL divergence is never negative, and zero only between
 # equals; so $\mathrm{JS} \ge 0$ with equality exactly when $p = m = q$.
 #
 # :::{prf:theorem} The optimum of the game
@@ -523,7 +523,7 @@ figure(
 # lump and forgets the other. The GAN's row, JS, covers as well: so JS is not what makes modes go missing.
 # What codes minimise is {eq}`gan-non-saturating`, and its first term is the reverse KL. But beware of the
 # argument "GAN samples are sharp because of the divergence": the bound is loose for a judge that is not the
-# best, and all the judges of this table train sharp generators {cite}`nowozin2016`.
+# best, and all the judges of this table train sharp generators ({cite}`nowozin2016`).
 
 # %%
 p_mean = (log_p.exp() * x).sum().item() * dx
@@ -895,7 +895,7 @@ assert mean_of("label smoothing", "entropy") < mean_of("feature matching", "entr
 # ## 12 Looking ahead: the unrolled GAN
 #
 # The argument of section 10 says that the generator optimises against a judge that will not stay. So let it
-# see the judge's answer coming {cite}`metz2017`. Let the judge take $K$ steps of gradient descent on its
+# see the judge's answer coming ({cite}`metz2017`). Let the judge take $K$ steps of gradient descent on its
 # loss $L_D$, in thought only,
 #
 # $$

@@ -94,7 +94,7 @@ figure(
 # Is that an accident of lines? A generator with 32 latents draws on a set of at most 32 dimensions, however
 # many pixels there are; images of digits, too, fill little of the space of all pixels. Two such sets, in
 # general position, meet in a set of no mass, as two curves in space don't meet at all
-# {cite}`arjovsky2017principled`.
+# ({cite}`arjovsky2017principled`).
 #
 # What does a judge make of it? The best one answers 1 on one line and 0 on the other; a network comes as
 # near to that as its weights allow. We let a judge train against forgers who stand still at $\theta = 1$,

@@ -148,7 +148,7 @@ f_all = see(x_all)
 # \mathrm{IS} = e^{I(y; c)}. $$ (eval-information)
 #
 # On the right stands the mean KL divergence from each sample's verdict to the average verdict: the **mutual
-# information** of sample and class. Its exponential is the **Inception Score** {cite}`salimans2016`, after
+# information** of sample and class. Its exponential is the **Inception Score** ({cite}`salimans2016`), after
 # the classifier with 1000 classes that it was first taken with. Entropies lie between $0$ and $\log K$, so
 # $1 \le \mathrm{IS} \le K$; and since $e^{H}$ is a number of equally likely choices, the score is a number
 # of classes. The first term alone, $H[\bar p]$, is a measure of its own: the diversity of the classes.
@@ -285,7 +285,7 @@ assert abs(gaussian_frechet(*(torch.tensor(t) for t in ([m1], [[s1**2]], [m2], [
 # :::
 #
 # The **Fréchet Inception Distance**, FID, is $d^2$ between the moments of Inception's features of real
-# images and of samples {cite}`heusel2017`. By {eq}`eval-gelbrich` it is a lower bound for a true distance
+# images and of samples ({cite}`heusel2017`). By {eq}`eval-gelbrich` it is a lower bound for a true distance
 # between two clouds of features. See what it misses: a bent cloud against a Gaussian one with the same two
 # moments, as in the [GAN chapter](03_gan.ipynb), and the true $W_2^2$ by a linear programme over 120 points
 # each.
@@ -379,7 +379,7 @@ assert way["Gaussian, same moments"] > 1.5 * way["bent, same moments"]
 #
 # with a $c$ *that depends on the model*. Equal $N$ for all models is therefore no cure; section 12 makes
 # the worse model win. A cure is to measure at several $N$ and to follow the line in $1/N$ down to $0$
-# {cite}`chong2020`.
+# ({cite}`chong2020`).
 
 # %%
 from dgm.metrics import extrapolated_frechet
@@ -440,8 +440,8 @@ assert read.min() > 0
 # $$ \mathrm{MMD}^2 = \lVert \mathbb{E} \varphi(x) - \mathbb{E} \varphi(y) \rVert^2 = \mathbb{E} k(x, x') +
 # \mathbb{E} k(y, y') - 2\, \mathbb{E} k(x, y), $$ (eval-mmd)
 #
-# the squared **maximum mean discrepancy** {cite}`gretton2012`. The **kernel distance** KID
-# {cite}`binkowski2018` takes $k(x, y) = (x^\top y / D + 1)^3$. Multiply the cube out: $\varphi$ lists all
+# the squared **maximum mean discrepancy** ({cite}`gretton2012`). The **kernel distance** KID
+# ({cite}`binkowski2018`) takes $k(x, y) = (x^\top y / D + 1)^3$. Multiply the cube out: $\varphi$ lists all
 # products of up to three features. So means, covariances and also third moments are compared; a bent cloud,
 # which is skew, is found. Each expectation is replaced by the average over pairs, and in the first two *a
 # sample makes no pair with itself*, because $x$ and $x'$ were independent:
@@ -608,7 +608,7 @@ figure(
 # densities $p$ and $q$ a point is real with chance $\eta = p / (p + q)$. Its nearest neighbour lies, in the
 # limit, at the same place, and is real with the same chance, independently. They agree with probability
 # $\eta^2 + (1 - \eta)^2 = (p^2 + q^2)/(p + q)^2$. Average over where points are, $(p + q)/2$
-# {cite}`cover1967`:
+# ({cite}`cover1967`):
 #
 # $$ \text{accuracy} \;\longrightarrow\; \frac12 \int \frac{p(x)^2 + q(x)^2}{p(x) + q(x)}\, dx.
 # $$ (eval-neighbour)
@@ -1066,7 +1066,7 @@ assert looked["blur", 0.5]["untrained"] > 2 * looked["blur", 0.5]["trained"]
 # compare numbers from two eyes.
 
 # %% [markdown]
-# For colour photographs the usual eye is Inception v3 {cite}`szegedy2016`, trained on ImageNet. It needs
+# For colour photographs the usual eye is Inception v3 ({cite}`szegedy2016`), trained on ImageNet. It needs
 # 104 MB of weights and minutes of a core for a thousand images, so it is for the full budget, and nothing
 # is fetched without your consent. The library's weights are torchvision's; published FIDs were taken with
 # others, and by the last paragraph are not to be compared. The cell takes two halves of 2000 photographs,
