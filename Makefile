@@ -11,7 +11,7 @@ CELL_TIMEOUT ?= 300
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help env lab test test-quick peers test-peers bench mutants format lint pairs run exercises release book book-serve book-pdf equation-report links lock clean built
+.PHONY: help env lab test test-quick peers test-peers bench mutants format lint pairs run exercises release book book-serve book-pdf equation-report links lock clean built test-versions
 .DELETE_ON_ERROR:
 
 # What another project left in the shell must not be imported here.
@@ -21,7 +21,7 @@ unexport PYTHONHOME
 test test-quick test-peers bench equation-report mutants: export OMP_NUM_THREADS := 1
 
 help: ## print this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 
 built:
 	@command -v "$(PYTHON)" >/dev/null 2>&1 || { \
@@ -47,15 +47,11 @@ peers: built ## build .venv-peers: .venv, and on top of it the libraries that dg
 test-peers: peers ## run the tests that compare with those libraries; one that is skipped fails
 	DGM_SKIPS=fail $(PEERS_PYTHON) -m pytest tests/conventions/test_*_peers.py $(ARGS)
 
-# The peers are measured where `make peers` was called; the scripts that need them are skipped elsewhere.
-bench: built ## run every measurement in bench/, one after another; fail if one fails
-	@python="$(VENV_PYTHON)"; \
-	if [ -e $(PEERS_PYTHON) ]; then $(VENV_PYTHON) scripts/peers.py && python=$(PEERS_PYTHON) || exit 1; fi; \
-	failed=""; skipped=""; for script in $(sort $(filter-out bench/common.py,$(wildcard bench/*.py))); do \
-	  echo "== $$script"; $$python $$script $(ARGS); \
-	  case $$? in 0) ;; 77) skipped="$$skipped $$script" ;; *) failed="$$failed $$script" ;; esac; done; \
-	if [ -n "$$skipped" ]; then echo "skipped, see above what to install:$$skipped"; fi; \
-	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
+bench: built ## run every measurement in bench/, one after another, into one table (ARGS="flow_speed", --quick)
+	$(VENV_PYTHON) scripts/bench.py $(ARGS)
+
+test-versions: built ## test the ends of what pyproject.toml allows: every Python here, the lowest torch
+	$(VENV_PYTHON) scripts/versions.py $(ARGS)
 
 mutants: built ## change dgm's formulas one place at a time: do the tests notice? (ARGS="--module dgm.vae.*", --help)
 	$(VENV_PYTHON) -m coursekit.authoring.mutation $(ARGS)
@@ -102,5 +98,5 @@ links: built ## try every link that leaves the repository; build/links.txt says 
 	$(VENV_PYTHON) -m coursekit.authoring.links --external build/links.txt $(ARGS)
 
 clean: ## delete the environments, the built book and the tools' caches
-	rm -rf .venv .venv-peers .mutants .pytest_cache .mypy_cache .ruff_cache lib/*.egg-info book/_build
+	rm -rf .venv .venv-peers .venvs .mutants .pytest_cache .mypy_cache .ruff_cache lib/*.egg-info book/_build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

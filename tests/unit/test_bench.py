@@ -8,6 +8,7 @@ import importlib.util
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -163,24 +164,41 @@ def test_a_script_without_its_peers_says_what_to_install_and_is_skipped(capsys):
     assert json.loads(out[-1])["missing"] == ["no_such_peer"]
 
 
+SPEED = {"mean": 1.5, "values": [1.0, 2.0], "unit": "times", "at_least": 1.2, "ok": True}
+LINE = {"figures": {"speed": SPEED}}
+
+
 @pytest.mark.parametrize("last", [0, 1])
 def test_make_bench_tells_skipped_from_failed(tmp_path, last):
     shutil.copy(BENCH.parent / "Makefile", tmp_path)
-    for path, code in {
-        "scripts/environment.py": 0,
-        "bench/common.py": 1,  # shared by the others, not run
-        "bench/a.py": 0,
-        "bench/b.py": common.SKIPPED,
-        "bench/c.py": last,
+    line = json.dumps({"bench": "c", **LINE})
+    for path, source in {
+        "scripts/environment.py": "",
+        "scripts/bench.py": (BENCH.parent / "scripts" / "bench.py").read_text(),
+        "bench/common.py": "raise SystemExit(1)",  # shared by the others, not run
+        "bench/a.py": "print('hello')",
+        "bench/b.py": f"raise SystemExit({common.SKIPPED})",
+        "bench/c.py": f"print({line!r}); raise SystemExit({last})",
     }.items():
         (tmp_path / path).parent.mkdir(exist_ok=True)
-        (tmp_path / path).write_text(f"raise SystemExit({code})")
+        (tmp_path / path).write_text(source)
     command = ["make", "bench", f"PYTHON={sys.executable}", f"VENV_PYTHON={sys.executable}"]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert (run.returncode == 0) == (last == 0)
-    assert "skipped, see above what to install: bench/b.py\n" in run.stdout
-    assert ("failed: bench/c.py\n" in run.stderr) == (last == 1)
-    assert run.stdout.count("== bench/") == 3
+    assert (run.returncode == 0) == (last == 0), run.stderr
+    assert "skipped, see above what to install: b\n" in run.stdout
+    assert ("failed: c\n" in run.stderr) == (last == 1)
+    assert run.stdout.count(" bench/") == 3
+    assert "hello\n" in run.stdout
+    assert '{"bench"' not in run.stdout
+    assert re.search(r"^c +speed +1.5 times \(1 to 2\) +at least 1.2 +ok$", run.stdout, re.M)
+    (stored,) = json.loads((tmp_path / "docs" / "data" / "bench.json").read_text())["benches"]
+    assert stored["figures"] == LINE["figures"]
+    # Another script's figures stay; a quick run stores nothing.
+    (tmp_path / "bench" / "d.py").write_text('print(\'{"bench": "d", "figures": {}}\')')
+    for arguments, names in (("d --quick", ["c"]), ("d", ["c", "d"])):
+        subprocess.run([*command, f"ARGS={arguments}"], cwd=tmp_path, capture_output=True, check=True)
+        stored = json.loads((tmp_path / "docs" / "data" / "bench.json").read_text())["benches"]
+        assert [bench["bench"] for bench in stored] == names
 
 
 def test_flow_toy_measures_the_divergence_from_a_known_density():
