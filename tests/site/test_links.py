@@ -95,7 +95,8 @@ def test_a_site_is_checked_link_by_link(tmp_path):
     assert links.site_problems(tmp_path) == []
     (tmp_path / "bad.html").write_text(
         '<a href="#gone">x</a>\n<a href="gone.html">x</a>\n<a href="sub/index.html#gone">x</a>\n'
-        '<img src="gone.png">\n<script src="https://example.org/x.js"></script>\n<link href="//example.org/x.css">'
+        '<img src="gone.png">\n<script src="https://example.org/x.js"></script>\n'
+        '<link href="//example.org/x.css">'
     )
     found = links.site_problems(tmp_path)
     assert [line.partition(":")[2].partition(":")[0] for line in found if "anchor" in line] == ["1", "3"]

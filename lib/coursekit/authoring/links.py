@@ -197,8 +197,8 @@ def addresses(root: Path) -> dict[str, list[str]]:
     path = root / BIBLIOGRAPHY
     if path.exists():
         for number, entry in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-            if match := FIELD.match(entry):
-                found[PREFIXES[match[1]] + match[2]].append(f"{BIBLIOGRAPHY.as_posix()}:{number}")
+            if named := FIELD.match(entry):
+                found[PREFIXES[named[1]] + named[2]].append(f"{BIBLIOGRAPHY.as_posix()}:{number}")
     return dict(found)
 
 
