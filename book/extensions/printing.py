@@ -28,6 +28,7 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 ALT = re.compile(r'<img\b[^>]*?\balt="([^"]*)"', re.DOTALL)
 LABEL = re.compile(r"<label\b[^>]*>\s*<span>(.*?)</span>.*?<output\b[^>]*>(.*?)</output>", re.DOTALL)
 SOURCE = '<div class="dgm-source"'
+PARTS = re.compile(r"([,.;]?)\s*\\qquad\s*")
 DISPLAYS = ("figure", "frames")
 WIDTH = 110  # characters of a line
 EXERCISES = "Exercises: "
@@ -76,41 +77,38 @@ def shorter(code: str) -> str:
 
 
 class PrintOutputs(SphinxTransform):
-    """Before figures are numbered: make every output of a cell fit for paper."""
+    """Before figures are numbered: make the code of every cell and its output fit for paper."""
 
     default_priority = 690
 
     def apply(self, **kwargs: Any) -> None:
         if not self.config.dgm_print:
             return
-        for bundle in list(self.document.findall(nodes.container)):
-            if bundle.get("nb_element") == "mime_bundle":
-                self.output(bundle)
-            elif "cell_input" in bundle.get("classes", ()):
-                for block in bundle.findall(nodes.literal_block):
-                    code = shorter(block.astext())
-                    block.rawsource = code
-                    block.children = [nodes.Text(code)]
+        for part in list(self.document.findall(nodes.container)):
+            if part.get("nb_element") == "mime_bundle":
+                fit_output(part)
+            elif part.get("nb_element") == "cell_code_source":
+                for block in part.findall(nodes.literal_block):
+                    block.rawsource = shorter(block.astext())
+                    block.children = [nodes.Text(block.rawsource)]
 
-    def output(self, bundle: nodes.container) -> None:
-        shown = {
-            str(child.get("mime_type")): child
-            for child in bundle.children
-            if isinstance(child, nodes.Element)
-        }
-        if WIDGET in shown:
-            bundle.parent.remove(bundle)
-            return
-        page = shown["text/html"].astext() if "text/html" in shown else ""
-        for image in bundle.findall(nodes.image):
-            # Without sizes LaTeX takes the inches that the PNG states, and shrinks what is too wide.
-            for size in ("width", "height"):
-                image.attributes.pop(size, None)
-            image["alt"], image["stands"] = caption_of(page)
-            image["align"] = "center"
-        if SOURCE in page and "text/plain" in shown:
-            for block in shown["text/plain"].findall(nodes.literal_block):
-                block["language"] = "python"
+
+def fit_output(bundle: nodes.container) -> None:
+    """Make an output, of which MyST-NB keeps every form until it knows the builder, fit for paper."""
+    forms = {str(form.get("mime_type")): form for form in bundle.children if isinstance(form, nodes.Element)}
+    if WIDGET in forms:
+        bundle.parent.remove(bundle)
+        return
+    page = forms["text/html"].astext() if "text/html" in forms else ""
+    for image in bundle.findall(nodes.image):
+        # Without sizes LaTeX takes the inches that the PNG states, and shrinks what is too wide.
+        for size in ("width", "height"):
+            image.attributes.pop(size, None)
+        image["alt"], image["stands"] = caption_of(page)
+        image["align"] = "center"
+    if SOURCE in page and "text/plain" in forms:
+        for block in forms["text/plain"].findall(nodes.literal_block):
+            block["language"] = "python"
 
 
 class Captions(SphinxPostTransform):
@@ -185,8 +183,23 @@ def visit_image(translator: LaTeXTranslator, node: nodes.image) -> None:
             translator.body[place] = rf"\coursealt{{{code}}}{{{translator.body[place]}}}"
 
 
-def depart_image(translator: LaTeXTranslator, node: nodes.image) -> None:
+def nothing_open(translator: LaTeXTranslator, node: nodes.image) -> None:
     """Nothing is left open."""
+
+
+def visit_math_block(translator: LaTeXTranslator, node: nodes.math_block) -> None:
+    """A display of parts side by side gets a second form, for LaTeX to take when the line is too short."""
+    start = len(translator.body)
+    text = node.astext()
+    try:
+        LaTeXTranslator.visit_math_block(translator, node)
+    except nodes.SkipNode:
+        if PARTS.search(text) and "&" not in text and r"\\" not in text:
+            display = "".join(translator.body[start:])
+            lines = r"\begin{gathered}" + PARTS.sub(r"\1 \\\\[4pt] ", text) + r"\end{gathered}"
+            broken = display.replace(text, lines)
+            translator.body[start:] = [f"\\coursedisplay{{{text}}}{{{display}}}{{{broken}}}"]
+        raise
 
 
 def settings(app: Sphinx, config: Config) -> None:
@@ -215,7 +228,7 @@ def settings(app: Sphinx, config: Config) -> None:
         "fncychap": "",
         "fontpkg": "",
         "fvset": r"\fvset{fontsize=\footnotesize}",
-        "figure_align": "H",
+        "figure_align": "!htb",
         "tocdepth": r"\setcounter{tocdepth}{1}",
         "maketitle": r"\coursetitle",
         "sphinxsetup": (
@@ -224,7 +237,7 @@ def settings(app: Sphinx, config: Config) -> None:
             "VerbatimBorderColor={RGB}{246,248,250},pre_padding=4pt,pre_border-radius=2pt,"
             "div.note_border-width=0pt,div.note_border-left-width=3pt,"
             "div.note_border-TeXcolor={RGB}{0,114,178},div.note_background-TeXcolor={RGB}{243,247,250},"
-            "div.note_padding=6pt,verbatimhintsturnover=false,verbatimvisiblespace={},verbatimcontinued=\\hbox{\\hskip1.5em}"
+            "div.note_padding=6pt,verbatimhintsturnover=false,verbatimforcewraps=true,verbatimvisiblespace={},verbatimcontinued=\\hbox{\\hskip1.5em}"
         ),
         "preamble": (
             "\\usepackage{coursebook}\n"
@@ -242,5 +255,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_transform(PrintOutputs)
     app.add_post_transform(Captions)
     app.add_post_transform(Pages)
-    app.add_node(nodes.image, override=True, latex=(visit_image, depart_image))
+    app.add_node(nodes.math_block, override=True, latex=(visit_math_block, nothing_open))
+    app.add_node(nodes.image, override=True, latex=(visit_image, nothing_open))
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
