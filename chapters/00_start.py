@@ -289,7 +289,7 @@ for name in ("regressor", "one lump", "two lumps", "truth"):
 # lies between them. Two lumps go round, on both sides, and as often on each as the drivers did. Tolerances:
 # a model with some thirty effective parameters fitted to 4,000 drives loses about
 # $30 / (2 \cdot 4000) \approx 0.004$ nats against the best of its family (a rule of thumb: half a nat per
-# fitted parameter {cite}`akaike1974`, here shared out over 4,000 drives); we allow five times that. The
+# fitted parameter, {cite}`akaike1974`, here shared out over 4,000 drives); we allow five times that. The
 # share of left turns has a standard error of at most $\sqrt{0.25/2000} \approx 0.011$ from some 2,000
 # starts in the window and as many again in the training data; we allow 0.05.
 

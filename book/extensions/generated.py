@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pybtex.richtext import BaseText
 from sphinxcontrib.bibtex.plugin import register_plugin
 from sphinxcontrib.bibtex.style.referencing import BracketStyle
 from sphinxcontrib.bibtex.style.referencing.author_year import AuthorYearReferenceStyle
@@ -17,9 +18,10 @@ def _no_brackets() -> BracketStyle:
 
 @dataclass
 class BareAuthorYear(AuthorYearReferenceStyle):
-    """Kingma and Welling, 2014: a chapter sets its own parentheses, since it often puts more into them."""
+    """Kingma and Welling 2014: a chapter sets its own parentheses, since it often puts more into them."""
 
     bracket_parenthetical: BracketStyle = field(default_factory=_no_brackets)
+    author_year_sep: BaseText | str = " "
 
 
 def setup(app: Any) -> dict[str, Any]:

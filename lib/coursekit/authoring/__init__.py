@@ -7,5 +7,6 @@
 - `status`: how the equations' tests ended, noted by pytest for the book's index.
 - `spelling`: `python -m coursekit.authoring.spelling`, words that no list knows, and American forms.
 - `links`: `python -m coursekit.authoring.links`, where links lead; `--external` tries the addresses outside.
+- `bibliography`: `python -m coursekit.authoring.bibliography`, entries that are incomplete or of no use.
 - `notebooks`: reading and writing the two files of a notebook.
 """

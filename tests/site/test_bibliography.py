@@ -1,0 +1,89 @@
+"""The bibliography: complete, sorted, of use; and how a citation reads."""
+
+from pathlib import Path
+
+import pytest
+from extensions.generated import BareAuthorYear
+
+from coursekit.authoring import bibliography
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_bibliography_is_complete():
+    assert bibliography.problems(ROOT) == []
+    assert len(bibliography.works(ROOT)) > 80
+
+
+def test_every_entry_of_the_file_is_read():
+    text = (ROOT / bibliography.SOURCE).read_text(encoding="utf-8")
+    assert len(bibliography.works(ROOT)) == sum(line.startswith("@") for line in text.splitlines())
+
+
+GOOD = {
+    "author": "Kingma, Diederik P. and Welling, Max",
+    "title": "Auto-Encoding Variational Bayes",
+    "booktitle": "International Conference on Learning Representations",
+    "year": "2014",
+    "eprint": "1312.6114",
+    "archiveprefix": "arXiv",
+}
+
+
+@pytest.fixture
+def course(tmp_path):
+    """A function that writes a bibliography of one entry, cited by a chapter."""
+
+    def write(fields, key="kingma2014", text="By {cite}`kingma2014`.", source=""):
+        for folder in ("chapters", "lib/dgm"):
+            (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "lib" / "dgm" / "a.py").write_text(f'"""A module.\n\n{source}\n"""\n')
+        (tmp_path / "chapters" / "00_a.py").write_text(f"# %% [markdown]\n# {text}\n")
+        lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
+        (tmp_path / bibliography.SOURCE).write_text("\n".join([f"@inproceedings{{{key},", *lines, "}", ""]))
+        return tmp_path
+
+    return write
+
+
+def test_a_good_entry_passes(course):
+    assert bibliography.problems(course(GOOD)) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"author": ""}, "no author"),
+        ({"year": ""}, "no year"),
+        ({"booktitle": "", "eprint": "", "doi": "10.1000/x"}, "not said where it appeared"),
+        ({"eprint": ""}, "no doi, eprint or url"),
+        ({"eprint": "cs/13126114"}, "is no eprint"),
+        ({"doi": "https://doi.org/10.1000/x"}, "is no doi"),
+        ({"url": "example.org"}, "is no url"),
+        ({"archiveprefix": ""}, "needs archiveprefix"),
+        ({"year": "2013"}, "the key says 2014, the entry 2013"),
+    ],
+)
+def test_each_fault_of_an_entry_is_found(course, change, message):
+    found = bibliography.problems(course({**GOOD, **change}))
+    assert any(message in line for line in found)
+
+
+def test_an_entry_that_nothing_cites_is_found(course):
+    assert bibliography.unused(course(GOOD, text="By nobody.")) == ["kingma2014"]
+    assert bibliography.unused(course(GOOD, text="By nobody.", source="Source: Welling 2014.")) == [
+        "kingma2014"
+    ]
+    assert bibliography.unused(course(GOOD, text="By nobody.", source="Source: Kingma & Welling 2014.")) == []
+
+
+def test_names_lose_their_accents():
+    fields = {"author": r"Bi{\'n}kowski, Miko{\l}aj and Sutherland, Danica J."}
+    assert bibliography.Work("b", "misc", fields).first_author == "Binkowski"
+
+
+def test_a_citation_has_no_brackets_and_no_comma():
+    """A chapter writes its own parentheses, and puts more into them: (Villani 2003, theorem 1.14)."""
+    style = BareAuthorYear()
+    assert style.bracket_parenthetical.left == style.bracket_parenthetical.right == ""
+    assert str(style.author_year_sep) == " "
