@@ -11,7 +11,7 @@ CELL_TIMEOUT ?= 300
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help env lab test test-quick peers test-peers bench mutants format lint pairs run exercises release book book-serve book-pdf equation-report links lock clean built test-versions
+.PHONY: help env lab test test-quick test-site peers test-peers bench mutants format lint pairs run exercises release book book-serve book-pdf equation-report links lock clean built test-versions
 .DELETE_ON_ERROR:
 
 # What another project left in the shell must not be imported here.
@@ -34,9 +34,12 @@ env: built ## build .venv from requirements.lock, or bring it up to date
 lab: built ## open JupyterLab on the start chapter (ARGS="--no-browser --port 9999")
 	@$(VENV_PYTHON) scripts/lab.py $(ARGS)
 
-test: built ## run every test and every notebook
-	$(PYTEST) -n $(WORKERS) --dist loadfile --nbval-lax --nbval-current-env \
+test: built ## run every test and every notebook, but for those in a browser
+	$(PYTEST) -n $(WORKERS) --dist loadfile -m "not browser" --nbval-lax --nbval-current-env \
 	  --nbval-cell-timeout $(CELL_TIMEOUT) tests $(wildcard chapters solutions) $(ARGS)
+
+test-site: built ## look at the book, at JupyterLab and at the grader's pages in headless Chromium
+	$(PYTEST) -n $(WORKERS) --dist loadfile -m browser tests/site $(ARGS)
 
 test-quick: built ## run the tests that take seconds: no notebooks, no browser
 	$(PYTEST) -n $(WORKERS) --dist loadfile -m "not slow and not browser" tests $(ARGS)
@@ -74,6 +77,9 @@ run: built ## run chapters and store their outputs (all, or CHAPTER=02_vae)
 
 exercises: built ## generate exercises/ from solutions/ (ARGS=--check only compares)
 	$(VENV_PYTHON) -m coursekit.authoring.generate $(ARGS)
+
+proof: built ## try the graders: right and wrong answers, and all mutants of the solutions (ten minutes)
+	OMP_NUM_THREADS=1 $(VENV_PYTHON) -m coursekit.grading.proof $(ARGS)
 
 release: built ## write dist/course.zip, what students get (ARGS="02_vae --out x.zip")
 	$(VENV_PYTHON) -m coursekit.grading.release $(ARGS)

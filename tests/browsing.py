@@ -86,11 +86,21 @@ def wait_until_it_answers(url: str, process: subprocess.Popen[bytes], log: Path)
     pytest.fail(f"no server at {url}:\n{log.read_text()}")
 
 
-def serious(page: Any, part: str | None = None) -> list[str]:
-    """What axe-core finds serious or critical on the page, or on a part of it, a line for each element."""
+def serious(page: Any, part: str | None = None, rules: list[str] | None = None) -> list[str]:
+    """What axe-core finds serious or critical on the page, a line for each element.
+
+    Args:
+        page: as it is now.
+        part: a selector; only what it matches is looked at.
+        rules: only these; all, when left out.
+    """
     from axe_playwright_python.sync_playwright import Axe
 
-    found = Axe().run(page, context=part).response["violations"]
+    # preload would have axe-core fetch the style sheets once more, for a rule that is not serious.
+    options: dict[str, Any] = {"resultTypes": ["violations"], "preload": False}
+    if rules is not None:
+        options["runOnly"] = rules
+    found = Axe().run(page, context=part, options=options).response["violations"]
     return [
         f"{violation['id']} ({violation['impact']}): {' '.join(map(str, node['target']))}: "
         f"{node['html'][:160]} | {node['failureSummary'].splitlines()[-1].strip()[:240]}"

@@ -26,10 +26,10 @@ NOTEBOOKS = [pair.ipynb for pair in find_pairs(ROOT) if pair.py.parent.name in (
 # The cheapest three whose outputs are of every kind: figures, sliders, listings, tables, progress bars.
 TO_RUN = ("00_start", "01_autoencoder", "02_vae")
 
-# What a reader sees of each markdown cell, without code and the source that KaTeX keeps for screen readers.
+# What a reader sees of each markdown cell, without code; a formula that KaTeX cannot read stays in it as it is.
 TEXTS = """() => [...document.querySelectorAll('.jp-Notebook .jp-MarkdownCell .myst')].map(cell => {
     const copy = cell.cloneNode(true);
-    copy.querySelectorAll('.katex-mathml, code, pre').forEach(element => element.remove());
+    copy.querySelectorAll('.katex, code, pre').forEach(element => element.remove());
     return copy.textContent; })"""
 RAW = re.compile(r"\$\$|\{[a-z:]+\}`|:::|\\[A-Za-z]+|\]\(|\*\*|`|\?\?")
 COUNT = "selector => document.querySelectorAll('.jp-Notebook ' + selector).length"
@@ -173,7 +173,9 @@ def test_a_chapter_edited_and_saved_stays_one_notebook(lab: Lab) -> None:
         page = opened.page
         opened.save()
         assert pair.py.read_text() == before, "saved without an edit, the .py changes"
-        page.locator(".jp-Notebook .jp-MarkdownCell").first.dblclick()
+        cell = page.locator(".jp-Notebook .jp-MarkdownCell").first
+        cell.locator("h1").dblclick()
+        cell.locator(".cm-content").click()
         page.keyboard.press("Control+Home")
         page.keyboard.press("End")
         page.keyboard.type(" EDITED TITLE")
