@@ -137,8 +137,9 @@ assert torch.allclose(torch.cov(first.T), torch.cov(x_real.T), atol=1e-3)
 # with $\varsigma$ the sigmoid.
 # :::
 #
-# (It is Bayes' rule for "which of two sources?" at even odds.) Read it from right to left: **a trained judge's logit is an estimate of the log-ratio of two densities that we can't
-# compute.** That's the engine of everything that follows.
+# (It is Bayes' rule for "which of two sources?" at even odds.) Read it from right to left: **a trained
+# judge's logit is an estimate of the log-ratio of two densities that we can't compute.** That's the engine
+# of everything that follows.
 #
 # ## 3 Derive: what the generator minimises
 #
@@ -158,8 +159,9 @@ assert torch.allclose(torch.cov(first.T), torch.cov(x_real.T), atol=1e-3)
 # there $D^\star = \tfrac12$ everywhere.
 # :::
 #
-# And since $V$, an average of logarithms of probabilities, is never positive, JS is at most $\log 2$, reached when $p$ and $q$ nowhere overlap. (A
-# lower loss is better for the generator, and now you know its scale: from $0$ down to $-1.386$.)
+# And since $V$, an average of logarithms of probabilities, is never positive, JS is at most $\log 2$,
+# reached when $p$ and $q$ nowhere overlap. (A lower loss is better for the generator, and now you know its
+# scale: from $0$ down to $-1.386$.)
 #
 # ## 4 Write and run: a game whose answer we know
 #
