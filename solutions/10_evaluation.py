@@ -1,9 +1,5 @@
 # ---
 # jupyter:
-#   jupytext:
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -13,13 +9,13 @@
 # %% [markdown]
 # # Exercises: evaluating generative models
 #
-# Seven tasks to the chapter [Evaluating generative models](../chapters/10_evaluation.ipynb), 40 points,
-# about four hours: three to write, one to derive, a prediction, and two programs that run without complaint
-# and report nonsense. Each task has a cell for your answer; run it, then run the cell with `check` below
-# it. `hint("scores")` gives the next hint to a task, and costs nothing. You can leave a task out and do the
-# later ones. Use plain torch: calling `dgm` is no answer. As in the chapter `x` holds the features of real
-# images (N, D), `y` those of samples (M, D). Where a task asks for a number, a tensor with one value will
-# do.
+# Eight tasks to the chapter [Evaluating generative models](../chapters/10_evaluation.ipynb), 48 points,
+# about five hours: three to write, one to derive, a prediction, two programs that run without complaint
+# and report nonsense, and a copier to be caught. Each task has a cell for your answer; run it, then run the
+# cell with `check` below it. `hint("scores")` gives the next hint to a task, and costs nothing. You can
+# leave a task out and do the later ones. Use plain torch: calling `dgm` is no answer. As in the chapter `x`
+# holds the features of real images (N, D), `y` those of samples (M, D). Where a task asks for a number, a
+# tensor with one value will do.
 
 # %% tags=["setup"]
 import math
@@ -462,6 +458,104 @@ check("bits")
 # better. *log 2 above the line*: a nat is 1.44 bits, so the figure in bits is the larger one.
 #
 # Three of the four make the model look better. Bugs that make it look worse are found the same day.
+#
+# :::
+
+# %% [markdown]
+# ## 8. Design: a copier who hides (8 points)
+#
+# Section 6 of the chapter ranks distances to the nearest training row: $a_i$ of N samples, $b_j$ of M
+# held-out rows. A model that has copied its training set scores far below zero.
+#
+# 1. `copying(samples, held_out, train)`: that score $z$, a number. Grey levels often lie equally far: let a
+#    pair with $a_i = b_j$ count one half.
+# 2. The score weighs all distances alike, so it can be led astray. Be the copier: `hide(train, n)` returns
+#    n samples (n, D), of which at least 40 % are rows of `train`, unchanged, and the score lies between -1
+#    and 1 all the same. You don't have the held-out rows, only that they come from the distribution of
+#    `train`; `n` is at most `len(train)`.
+# 3. Now catch that copier. Count the samples that are nearer to `train` than *every* held-out row. If
+#    samples and held-out rows come from one distribution, all orders of the N + M distances are equally
+#    likely (no two are equal). What is the probability of this count or a larger one?
+#    `too_near(samples, held_out, train)`: that probability, a number.
+
+
+# %% tags=["answer-copies"]
+def copying(samples, held_out, train):
+    """z: far below 0 the samples (N, D) are nearer to train (T, D) than the held-out rows (M, D)."""
+    # BEGIN SOLUTION
+    a, b = (torch.cdist(rows, train).min(dim=1).values for rows in (samples, held_out))
+    n, m = len(a), len(b)
+    farther = (a[:, None] > b).double().sum() + (a[:, None] == b).double().sum() / 2
+    return (farther - n * m / 2) / math.sqrt(n * m * (n + m + 1) / 12)
+    # END SOLUTION
+
+
+def hide(train, n):
+    """n samples (n, D), at least 40 % of them rows of train, with a copying score near 0."""
+    # BEGIN SOLUTION
+    far = train[n // 2 : n] + 100 * train.std()  # each of them makes up for one copy
+    return torch.cat([train[: n // 2], far])
+    # END SOLUTION
+
+
+def too_near(samples, held_out, train):
+    """The chance that so many samples, or more, are nearer to train than every held-out row."""
+    # BEGIN SOLUTION
+    a, b = (torch.cdist(rows, train).min(dim=1).values for rows in (samples, held_out))
+    n, m = len(a), len(b)
+    count = int((a < b.min()).sum())
+    return math.prod((n - i) / (n + m - i) for i in range(count))  # one after the other is a sample
+    # END SOLUTION
+
+
+# %%
+check("copies")
+
+# %% [markdown]
+# Three models of one Gaussian, 60 samples each: an honest one, one that returns training rows, and yours.
+# Which of them does each of the two figures tell from the honest one?
+
+# %%
+with when_done("copies"):
+    g = torch.Generator().manual_seed(0)
+    train, held_out, honest = torch.randn(3, 100, 2, generator=g, dtype=torch.float64)
+    models = {"honest": honest[:60], "by heart": train[:60].clone(), "hiding": hide(train, 60)}
+    for name, y in models.items():
+        z, chance = (float(f(y, held_out, train)) for f in (copying, too_near))
+        print(f"{name:9s} z = {z:+5.1f}   chance of so many so near {chance:.1e}")
+    fig, axes = plt.subplots(1, 3, figsize=(8, 2.4), sharey=True)
+    for ax, (name, y) in zip(axes, models.items(), strict=True):
+        near = torch.cdist(y, train).min(1).values.clamp(1e-3, 10).log10()
+        ax.hist(near, bins=24, range=(-3, 1), color=PALETTE["blue"])
+        ax.axvline(torch.cdist(held_out, train).min(1).values.log10().median(), color="0.3", lw=0.8)
+        ax.set(title=name, xlabel="log10 of the distance to train")
+    axes[0].set_ylabel("samples")
+    figure(
+        fig,
+        alt="Three histograms of the distance to the nearest training row, on a logarithmic axis cut off at "
+        "-3 and 1, with the held-out rows' median as a line. Honest samples lie around the line, copies all "
+        "at the left end, and the hiding copier's samples at both ends.",
+    )
+
+# %% [markdown] tags=["solution"]
+# :::{admonition} Discussion
+# :class: dropdown
+#
+# A copy takes part in M pairs and wins none, a sample that is far from everything wins all M. One outweighs
+# the other, so half copies and half rubbish have $U = NM/2$ exactly: the score is a statement about the
+# *middle* of the distances. It tells a shift, and here nothing has shifted on average. Meehan and
+# others (2020) therefore cut the space into cells and score each one; that helps where the rubbish lies in
+# other cells than the copies.
+#
+# For the count, draw the order of the $N + M$ distances from the smallest on. The first belongs to a sample
+# with probability $N / (N + M)$, the next then with $(N - 1) / (N + M - 1)$, and so on: `c` factors, since
+# *c or more* says only how the order begins. Thirty copies among 60 samples and 100 held-out rows have a
+# probability of $4 \cdot 10^{-16}$. It is exact for every distribution and every N and M, and it does not
+# care what the other samples do.
+#
+# Both figures need held-out rows from the same source as the training rows, and neither is a proof of
+# honesty: who adds noise to each copy until it is as far as a held-out row is passes. Choose the test before
+# you look at the samples: who tries ten of them will find one that is surprised.
 #
 # :::
 

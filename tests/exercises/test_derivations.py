@@ -474,3 +474,27 @@ def test_prediction_of_the_likely_model_against_draws_and_a_search() -> None:
     widths = torch.linspace(0.5, 5, 451, dtype=torch.float64)
     density = torch.stack([Normal(0 * at, float(s)).log_prob(at).sum() for s in widths])
     assert abs(widths[density.argmax()] - prediction["width"]) < 0.02
+
+
+def test_chance_of_so_many_near_samples_and_the_copying_score_against_draws() -> None:
+    answers = answers_of("10_evaluation", "copies")
+    n, m, repeats = 7, 5, 40_000
+    near = draw(74, repeats, n + m).exp()  # distances of one distribution: all orders are equally likely
+    counts = (near[:, :n] < near[:, n:].min(1, keepdim=True).values).sum(1)
+    zero = torch.zeros(1, 1, dtype=torch.float64)
+    for count in range(n + 1):
+        # Samples and held-out rows on a line at these distances from the one training row.
+        samples = torch.where(torch.arange(n) < count, 0.5, 2.0)[:, None].double()
+        chance = float(answers["too_near"](samples, torch.ones(m, 1).double(), zero))
+        found = (counts >= count).double().mean().item()
+        assert abs(found - chance) < 4.5 * math.sqrt(chance * (1 - chance) / repeats) + 1e-12
+    z = torch.tensor(
+        [float(answers["copying"](d[:n, None], d[n:, None], zero)) for d in near[:4000]], dtype=torch.float64
+    )
+    assert abs(z.mean()) < 4.5 / math.sqrt(len(z))
+    assert abs(z.var() - 1) < 4.5 * math.sqrt(2 / len(z))  # the tails are lighter than a normal's
+    train, held_out = draw(75, 2, 200, 3)
+    hiding = answers["hide"](train, 100)
+    assert (hiding[:, None] == train).all(2).any(1).double().mean() >= 0.4
+    assert abs(float(answers["copying"](hiding, held_out, train))) < 1
+    assert float(answers["too_near"](hiding, held_out, train)) < 1e-12

@@ -228,6 +228,8 @@ def test_call_writes_down_what_happened() -> None:
     assert call(double, x)["value"]["values"] == [2.0, 2.0]
     assert call(double, x)["changed"] == []
     assert call(in_place, x.clone())["changed"] == ["x"]
+    flagged = call(lambda x: x.requires_grad_(), x.clone())
+    assert (flagged["changed"], flagged["flagged"]) == ([], ["x"])
     raised = call(fails, x)
     assert (raised["kind"], raised["type"]) == ("raised", "KeyError")
     assert raised["line"] == 'raise KeyError("no such thing")'
@@ -365,6 +367,7 @@ def torch_lacks_it(x: Tensor) -> Tensor:
         (lambda x, y: x, "not yet", "missing 1 required positional argument: 'y'"),
         (torch.zeros(2), "not yet", "should be a function, but the name holds a Tensor"),
         (adds_in_place, "not yet", "changes its argument `x` in place"),
+        (lambda x: x.requires_grad_(), "not yet", "switches `requires_grad` of its argument `x`"),
         (raises, "not yet", "Your line: `return x @ torch.ones(3)`"),
         (torch_lacks_it, "not yet", "NotImplementedError: no kernel"),
         (says_script, "not yet", "ValueError"),

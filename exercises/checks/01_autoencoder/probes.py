@@ -60,6 +60,7 @@ def run_contractive_penalty(contractive_penalty, *, seed: int) -> Plain:
         "last": call(contractive_penalty, lambda v: v.square(), x[3:].clone()),
         "slopes": slopes(contractive_penalty, lambda w: (lambda v: v @ w.T, x.clone()), weights),
         "deep": call(contractive_penalty, deep_encoder(seed), x.clone()),
+        "single": call(contractive_penalty, lambda v: v @ weights[:1].T, x.clone()),
     }
 
 

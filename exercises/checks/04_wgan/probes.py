@@ -237,6 +237,7 @@ def run_certified(certified, *, seed: int) -> Plain:
         "best": call(certified, best, same.clone(), moved.clone()),
         "best, steep": call(certified, lambda x: 30 * best(x) + 4, same.clone(), moved.clone()),
         "constant": call(certified, lambda x: torch.ones_like(x[:, 0]), real.clone(), fake.clone()),
+        "shared point": call(certified, best, torch.cat([same, few[:1]]), torch.cat([moved, few[:1]])),
     }
 
 

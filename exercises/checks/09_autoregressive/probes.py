@@ -34,7 +34,7 @@ def run_bits(bits, code_length, *, seed: int) -> Plain:
         logits, x = bets_on_images(seed, size)
         data[f"{name} bits"] = call(bits, logits.clone(), x.clone())
         data[f"{name} length"] = call(code_length, logits.clone(), x.clone())
-    return data
+    return data | {"single length": call(code_length, logits[:1] / size, x[:1].clone())}
 
 
 # --- mask --------------------------------------------------------------------------------------------
@@ -176,6 +176,10 @@ def run_complete(complete, *, seed: int) -> Plain:
     data = {"heard": heard, "pictures": seen[0], "asked": seen[1]}
     data["plain"], data["again"], data["zero"] = tried(1.0, 1.0), tried(1.0, 1.0), tried(1.0, 0.0)
     data["known"] = tried(1.0, 1.0, KNOWN)
+    quarters = uniform(seed).mul(GREYS).floor() / GREYS  # u on the steps of four levels alike
+    data["steps"] = call(
+        complete, lambda x, i: torch.zeros_like(logits[:, 0]), given_pixels(seed), 0, quarters, 1.0
+    )
     for t in TEMPERATURES:
         data[f"at {t}"] = tried(1.0, t)
         data[f"divided {t}"] = tried(1 / t, 1.0)

@@ -90,7 +90,7 @@ def dims_of_bits(data: Plain, seed: int) -> str | None:
 def digits_of_code(data: Plain, seed: int) -> str | None:
     each = paid(*bets_on_images(seed)) / math.log(2)
     total = each.sum(1)
-    return explain(
+    wrong = explain(
         tensor(data, "usual length", IMAGES[:1], meaning="one number per image", dtype=None),
         total.ceil() + 1,
         {
@@ -110,6 +110,10 @@ def digits_of_code(data: Plain, seed: int) -> str | None:
         },
         "Not the length: -log2 p(x), rounded up, and one more.",
     )
+    kind = returned(data, "usual length")["dtype"]
+    if wrong or kind == "int64":
+        return wrong
+    return f"The numbers are right, but {kind}. Digits are counted in int64: `.long()`."
 
 
 # --- mask --------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from coursekit.exercises.task import Criterion, Task
 
 from .probes import (
     CLASSES,
+    CROWD,
     DIMS,
     DRAWS,
     FAKE,
@@ -35,6 +36,7 @@ from .probes import (
     PROBES,
     RANKS,
     REAL,
+    SETS,
     SIZES,
     THIN,
     cloud,
@@ -42,6 +44,8 @@ from .probes import (
     log_weights,
     readings,
     rivals,
+    source,
+    three_sets,
     two_clouds,
     two_sets,
     variances,
@@ -822,6 +826,156 @@ def in_bits(data: Plain, seed: int) -> str | None:
     )
 
 
+# --- copies ------------------------------------------------------------------------------------------
+
+PAIRS_VAR = math.prod(SETS[:2]) * (sum(SETS[:2]) + 1) / 12  # of the count of pairs
+
+
+def gap(rows: Tensor, others: Tensor) -> Tensor:
+    """Distance of each row to the nearest of the others."""
+    return (rows[:, None] - others).square().sum(-1).amin(1).sqrt()
+
+
+def rank_score(a: Tensor, b: Tensor) -> float:
+    """z of the distances a (N,) of samples and b (M,) of held-out rows, by the sum of the samples' ranks."""
+    both = torch.cat([a, b])
+    ranks = (both[:, None] > both).double().sum(1) + ((both[:, None] == both).double().sum(1) + 1) / 2
+    n, m = a.numel(), b.numel()
+    mean = n * (n + m + 1) / 2
+    return (float(ranks[:n].sum()) - mean) / math.sqrt(n * m * (n + m + 1) / 12)
+
+
+def pair_score(data: Plain, seed: int) -> str | None:
+    samples, held_out, train = three_sets(seed)
+    n, m, _ = SETS
+    a, b = gap(samples, train), gap(held_out, train)
+    right = rank_score(a, b)
+    off = right * math.sqrt(PAIRS_VAR)  # U less its mean
+    means = ((rows[:, None] - train).norm(dim=-1).mean(1) for rows in (samples, held_out))
+    welch = float(a.mean() - b.mean()) / math.sqrt(float(a.var()) / n + float(b.var()) / m)
+    pool = ((n - 1) * float(a.var()) + (m - 1) * float(b.var())) / (n + m - 2)
+    return explain(
+        number(data, "score"),
+        right,
+        {
+            "The sign is the wrong way round: U counts the pairs in which the sample is the farther one.": (
+                -right
+            ),
+            "This is U less its mean. Divide by its standard deviation.": off,
+            "This is U itself: count, less what is expected, over the standard deviation.": off + n * m / 2,
+            "This is the share of the pairs. The score is in standard deviations.": off / n / m + 0.5,
+            "You divide by the variance. Take its root.": off / PAIRS_VAR,
+            "The variance has N + M + 1 in it.": off * math.sqrt(12 / (n * m * (n + m))),
+            "Two pairs with a common member are not independent. The variance is more than N M / 4.": off
+            / math.sqrt(n * m / 4),
+            "The half of N M is not taken off.": (off + n * m / 2) / math.sqrt(PAIRS_VAR),
+            "All N M pairs are taken off. Half of them are expected.": (off - n * m / 2)
+            / math.sqrt(PAIRS_VAR),
+            "These are mean distances to all training rows. A copy is near to one.": rank_score(*means),
+            "The samples' distances are those to the held-out rows. Both kinds are compared with train.": (
+                rank_score(gap(samples, held_out), b)
+            ),
+            "You compare the two sets with each other. Both kinds are to be compared with train.": rank_score(
+                gap(samples, held_out), gap(held_out, samples)
+            ),
+            "These are distances from the training rows to the others. Each sample has one distance.": (
+                rank_score(gap(train, samples), gap(train, held_out))
+            ),
+            "This compares means of distances. The score counts pairs, whatever the distances are.": welch,
+            "This is a t-test of the distances. The score counts pairs, whatever the distances are.": float(
+                a.mean() - b.mean()
+            )
+            / math.sqrt(pool * (1 / n + 1 / m)),
+        },
+        "Not the score: the pairs with the sample farther, less N M / 2, over the root of "
+        "N M (N + M + 1) / 12.",
+    )
+
+
+def half_a_pair(data: Plain, seed: int) -> str | None:
+    there, back = number(data, "score"), number(data, "score, exchanged")
+    tied, tied_back = number(data, "levels"), number(data, "levels, exchanged")
+    more = tied + tied_back - there - back
+    if close(more, 0.0):
+        return None
+    # With samples and held-out rows exchanged the farther one is the nearer one; what is equal stays.
+    if (more > 0) == (there > rank_score(*(gap(t, three_sets(seed)[2]) for t in three_sets(seed)[:2])) - 1):
+        return "A pair that is equally far counts one half. You count it as a whole: >= where > is meant?"
+    return "A pair that is equally far counts one half. You leave it out."
+
+
+def hidden_copies(data: Plain, seed: int, key: str = "hide", n: int = CROWD) -> str | None:
+    train, held_out = source(seed)
+    got = tensor(data, key, (n, 3), meaning="n samples like the rows of train")
+    copied = float((got[:, None] == train).all(-1).any(1).double().mean())
+    z = rank_score(gap(got, train), gap(held_out, train))
+    if copied == 0 and bool((gap(got, train) < 0.1 * gap(held_out, train).min()).any()):
+        return "Rows come near to those of `train`, but none is one. Copy them unchanged."
+    if copied < 0.4:
+        return f"{copied:.0%} are rows of `train`. It should be 40 % or more. (The score is {z:.1f}.)"
+    if abs(z) <= 1:
+        return None
+    if copied == 1:
+        return f"All of them are copies, and the score is {z:.1f}. Which samples would outweigh a copy?"
+    if z < 0:
+        return (
+            f"The score is {z:.1f}: the copies outweigh the rest. A copy is the nearer one in all its pairs. "
+            "What must another sample be to make up for it, and how many of those does it take?"
+        )
+    return f"The score is {z:.1f}: now the others outweigh the copies."
+
+
+def chance_of_so_many(data: Plain, seed: int) -> str | None:
+    samples, held_out, train = three_sets(seed)
+    n, m, _ = SETS
+    a, b = gap(samples, train), gap(held_out, train)
+
+    def chance(c: int, n: int = n, m: int = m) -> float:
+        """That the c nearest of n + m are samples: the m held-out rows stand among the others."""
+        return math.comb(n + m - c, m) / math.comb(n + m, m)
+
+    c = int((a < b.min()).sum())
+    right = chance(c)
+    median = float(b.median())
+    return explain(
+        number(data, "chance"),
+        right,
+        {
+            "This is the count. What is the chance of it, or of more?": c,
+            "That is 1 minus the probability.": 1 - right,
+            "That is the probability of this count exactly. Take more into account, too.": right
+            - chance(c + 1),
+            "That is the probability of more than there are. This count belongs to it.": chance(c + 1),
+            "You put each sample back. The next one is drawn from one fewer, and so are all.": (
+                (n / (n + m)) ** c
+            ),
+            "That is the chance of c samples chosen beforehand. Any c of the N may be the nearest.": (
+                1 / math.comb(m + c, c)
+            ),
+            "The samples are not independent: they have the nearest held-out row in common.": (1 / (m + 1))
+            ** c,
+            "That is a binomial tail. The samples have the nearest held-out row in common.": sum(
+                math.comb(n, k) * m ** (n - k) / (m + 1) ** n for k in range(c, n + 1)
+            ),
+            "Samples and held-out rows are exchanged in it.": chance(min(c, m), m, n),
+            "You count samples nearer than the farthest held-out row. It is the nearest one.": chance(
+                int((a < b.max()).sum())
+            ),
+            "You count samples nearer than the median held-out row. It is the nearest one.": chance(
+                int((a < median).sum())
+            ),
+            "You count the held-out rows that are nearer than every sample.": chance(
+                int((b < a.min()).sum()), m, n
+            )
+            if bool((b < a.min()).any())
+            else math.nan,
+            "That is the share of the samples. What is the chance of so many?": c / n,
+        },
+        "Not the probability. The smallest of the N + M distances is a sample's with N / (N + M). And the "
+        "next?",
+    )
+
+
 TASKS = [
     Task(
         "scores",
@@ -963,5 +1117,27 @@ TASKS = [
         ),
         (),
         "7 Likelihood: exact, bound, importance-weighted",
+    ),
+    Task(
+        "copies",
+        "Design: a copier who hides",
+        "design",
+        8,
+        PROBES["copies"],
+        (
+            Criterion("the score", 2, pair_score),
+            Criterion("a tie is half a pair", 1, half_a_pair),
+            Criterion("copies that the score does not see", 1, hidden_copies),
+            Criterion("the chance of so many", 2, chance_of_so_many),
+        ),
+        (
+            "One distance for each sample and for each held-out row: to the nearest row of `train`. "
+            "`a[:, None] > b` is the table of all pairs.",
+            "A copy loses all its M pairs. Which sample wins all of them? And how many of each make N M / 2?",
+            "The smallest of the N + M distances is a sample's with probability N / (N + M). Given that, how "
+            "many samples are left, of how many? Multiply, once for each sample counted.",
+        ),
+        (),
+        "6 Derive: told apart, or copied?",
     ),
 ]

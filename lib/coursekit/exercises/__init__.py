@@ -1,7 +1,7 @@
 """Exercises that check themselves; the student's notebook and the grader share these pieces.
 
 - `notebook`: `exercise`, `check`, `hint`, `progress`, `when_done`: what a student types
-- `task`: `Task`, `Criterion`, `Wrong`, `Variant`, and how a folder of checks is loaded
+- `task`: `Task`, `Criterion`, `Wrong`, `Variant`, `Equivalent`, and how a folder of checks is loaded
 - `probe`: tries an answer beside the student's code and writes plain data
 - `judge`: reads plain data where no student code runs, and gives marks with hints
 - `scan`: finds an answer that calls the library instead of being one
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from coursekit.exercises.scan import forbidden_in
     from coursekit.exercises.task import (
         Criterion,
+        Equivalent,
         Exercise,
         Mark,
         Task,
@@ -34,11 +35,22 @@ _HOME = {
     "probe": ("Probe", "run_probe"),
     "report": ("Result",),
     "scan": ("forbidden_in",),
-    "task": ("Criterion", "Exercise", "Mark", "Task", "Variant", "Wrong", "load_exercise", "load_probes"),
+    "task": (
+        "Criterion",
+        "Equivalent",
+        "Exercise",
+        "Mark",
+        "Task",
+        "Variant",
+        "Wrong",
+        "load_exercise",
+        "load_probes",
+    ),
 }
 
 __all__ = [
     "Criterion",
+    "Equivalent",
     "Exercise",
     "Mark",
     "Probe",

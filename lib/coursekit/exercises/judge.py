@@ -90,6 +90,12 @@ def returned(data: Plain, key: str) -> Plain:
             f"`{name}` changes its argument {names} in place, and the caller's data with it. "
             "Avoid +=, -= and methods that end in _ on arguments; make a new tensor."
         )
+    if outcome.get("flagged"):
+        names = " and ".join(f"`{arg}`" for arg in outcome["flagged"])
+        raise Trouble(
+            f"`{name}` switches `requires_grad` of its argument {names}, which is the caller's tensor. Take "
+            "the gradient at a tensor of your own: `x.detach().requires_grad_()`."
+        )
     value = outcome.get("value")
     if not isinstance(value, dict):
         raise Trouble(ODD)

@@ -59,9 +59,9 @@ def call(fn: Any, *args: Any, **kwargs: Any) -> Plain:
     """Call the student's `fn` and write down what happened; never raises.
 
     Returns:
-        `{"kind": "returned", "value": plain(result), "changed": [names of arguments changed in place]}`, or
-        `"raised"` with type, message and the student's line, or `"not done"`, or `"not callable"`; always
-        with `"name"`.
+        `{"kind": "returned", "value": plain(result), "changed": [names of arguments changed in place],
+        "flagged": [names of those that now require gradients, or no longer do]}`, or `"raised"` with type,
+        message and the student's line, or `"not done"`, or `"not callable"`; always with `"name"`.
     """
     return _attempt(fn, args, kwargs, plain)
 
@@ -162,7 +162,7 @@ def _attempt(
     if not callable(fn):
         return {"kind": "not callable", "name": name}
     tensors = _tensors(fn, args, kwargs)
-    before = {key: tensor.detach().clone() for key, tensor in tensors.items()}
+    before = {key: (tensor.detach().clone(), tensor.requires_grad) for key, tensor in tensors.items()}
     try:
         value = read(fn(*args, **kwargs))
     except NotImplementedError as error:
@@ -171,8 +171,9 @@ def _attempt(
         return _raised(error, blame or fn, name)
     except (Exception, SystemExit) as error:
         return _raised(error, blame or fn, name)
-    changed = [key for key, tensor in tensors.items() if not _same(tensor.detach(), before[key])]
-    return {"kind": "returned", "name": name, "value": value, "changed": changed}
+    changed = [key for key, tensor in tensors.items() if not _same(tensor.detach(), before[key][0])]
+    flagged = [key for key, tensor in tensors.items() if tensor.requires_grad != before[key][1]]
+    return {"kind": "returned", "name": name, "value": value, "changed": changed, "flagged": flagged}
 
 
 def _tensors(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Tensor]:

@@ -94,14 +94,24 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class Equivalent:
+    """A random change of the solution that must not cost a mark: the line as it then is, in the words of
+    `ast.unparse`, and why it computes the same, or is as right by the words of the task."""
+
+    line: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Exercise:
-    """All tasks of one notebook; the last three are there only beside the solutions."""
+    """All tasks of one notebook; the last four are there only beside the solutions."""
 
     slug: str
     tasks: Mapping[str, Task]
     hidden: Mapping[str, tuple[Criterion, ...]] = field(default_factory=dict)
     wrong: Mapping[str, tuple[Wrong, ...]] = field(default_factory=dict)
     variants: Mapping[str, tuple[Variant, ...]] = field(default_factory=dict)
+    equivalent: Mapping[str, tuple[Equivalent, ...]] = field(default_factory=dict)
 
     @property
     def points(self) -> int:
@@ -130,6 +140,7 @@ def load_exercise(folder: Path) -> Exercise:
         {name: tuple(criteria) for name, criteria in hidden.items()},
         {name: tuple(items) for name, items in answers.WRONG.items()} if answers else {},
         {name: tuple(items) for name, items in answers.VARIANTS.items()} if answers else {},
+        {name: tuple(items) for name, items in getattr(answers, "EQUIVALENT", {}).items()},
     )
 
 

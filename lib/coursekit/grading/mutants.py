@@ -37,17 +37,27 @@ _NAMES |= {"square": "sqrt", "sqrt": "square", "cumsum": "cumprod", "cumprod": "
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change of a cell: which operator, the line before and after, and the cell as it then is."""
+    """One change of a cell.
+
+    Args:
+        operator: which kind of change.
+        number: of the line that is changed, in the solution's cell.
+        before: the expression that is changed.
+        after: what stands in its place.
+        source: the cell as it then is, in the words of `ast.unparse`.
+        line: of that source, the changed one.
+    """
 
     operator: str
-    line: int
+    number: int
     before: str
     after: str
     source: str
+    line: str
 
     @property
     def name(self) -> str:
-        """What tells mutants of a task apart: `before -> after`, in the words of `ast.unparse`."""
+        """`before -> after`."""
         return f"{self.before} -> {self.after}"
 
 
@@ -58,7 +68,7 @@ def mutants(source: str) -> list[Mutant]:
         source: of the solution's cell, with its `# BEGIN SOLUTION` and `# END SOLUTION`.
     """
     tree = ast.parse(source)
-    lines = _solution_lines(source)
+    lines, whole = _solution_lines(source), ast.unparse(tree)
     found: dict[str, Mutant] = {}
     for i, node in enumerate(ast.walk(tree)):
         if getattr(node, "lineno", 0) not in lines:
@@ -67,19 +77,24 @@ def mutants(source: str) -> list[Mutant]:
             other = copy.deepcopy(tree)
             _replace(other, i, changed)
             text = ast.unparse(ast.fix_missing_locations(other))
-            if text != ast.unparse(tree):
-                line = int(getattr(node, "lineno", 0))
-                mutant = Mutant(operator, line, ast.unparse(node), ast.unparse(changed), text)
-                found.setdefault(text, mutant)
+            if text != whole:
+                words = ast.unparse(node), ast.unparse(changed), text, _changed_line(whole, text)
+                found.setdefault(text, Mutant(operator, int(getattr(node, "lineno", 0)), *words))
     return list(found.values())
 
 
+def _changed_line(before: str, after: str) -> str:
+    """The first line of `after` that is not that of `before`."""
+    pairs = zip(before.split("\n"), after.split("\n"), strict=False)
+    return next((new.strip() for old, new in pairs if old != new), "")
+
+
 def sample(source: str, most: int, seed: int) -> list[Mutant]:
-    """At most so many mutants, drawn without preference, in the order of their lines."""
+    """At most so many mutants (0: all), drawn without preference, in the order of their lines."""
     every = mutants(source)
-    if len(every) <= most:
+    if not most or len(every) <= most:
         return every
-    return sorted(random.Random(seed).sample(every, most), key=lambda m: (m.line, m.name))
+    return sorted(random.Random(seed).sample(every, most), key=lambda m: (m.number, m.name))
 
 
 def _solution_lines(source: str) -> set[int]:

@@ -1,6 +1,6 @@
 """Wrong answers of 00_start with the hint each must get, and other right ways to write the answers."""
 
-from coursekit.exercises.task import Variant, Wrong
+from coursekit.exercises.task import Equivalent, Variant, Wrong
 
 WRONG = {
     "from_joint": (
@@ -415,6 +415,60 @@ def two_ways(n, generator):
     y = torch.where(left, -0.8, 0.8) * x
     return x, y + 0.04 * torch.rand(n, generator=generator, dtype=torch.float64)
 """,
+        ),
+    ),
+}
+
+# Mutants of the solution that get full marks, and why they may (see coursekit.grading.proof).
+EQUIVALENT = {
+    "two_ways": (
+        Equivalent(
+            "y = 0.8 * side * x - 0.03 * torch.randn(n, generator=generator)",
+            "Noise with the other sign has the same distribution.",
+        ),
+        Equivalent(
+            "y = 0.8 * side * x",
+            "The free road may do without noise: all its targets lie within 0.2 of their mean.",
+        ),
+        Equivalent(
+            "y = 0.8 * side * x + 0.03",
+            "A shift of 0.03 keeps all four conditions: the task leaves the data to the designer.",
+        ),
+        Equivalent(
+            "y = 0.8 * side * x + 0.06 * torch.randn(n, generator=generator)",
+            "Twice the noise keeps all four conditions.",
+        ),
+        Equivalent(
+            "side = 3.0 * torch.randint(0, 2, (n,), generator=generator) - 1",
+            "Sides at -0.8 and, clamped, 1: still two ways, and their mean is more than 0.5 from both.",
+        ),
+        Equivalent(
+            "side = 4.0 * torch.randint(0, 2, (n,), generator=generator) - 1",
+            "Sides at -0.8 and, clamped, 1: still two ways, and their mean is more than 0.5 from both.",
+        ),
+        Equivalent(
+            "y = 0.8 / side * x + 0.03 * torch.randn(n, generator=generator)",
+            "A side is 1 or -1, and so is one over it.",
+        ),
+        Equivalent(
+            "y = side * x + 0.03 * torch.randn(n, generator=generator)",
+            "Sides at -1 and 1 keep all four conditions.",
+        ),
+        Equivalent(
+            "y = 1.8 * side * x + 0.03 * torch.randn(n, generator=generator)",
+            "Clamped to sides at -1 and 1, which keep all four conditions.",
+        ),
+        Equivalent(
+            "y = 1.6 * side * x + 0.03 * torch.randn(n, generator=generator)",
+            "Clamped to sides at -1 and 1, which keep all four conditions.",
+        ),
+        Equivalent(
+            "return (x, y.clamp(-1, 2))",
+            "At sides of 0.8 with noise of 0.03 nothing comes near 1: the clamp has nothing to do.",
+        ),
+        Equivalent(
+            "return (x, y.clamp(-2, 1))",
+            "At sides of -0.8 with noise of 0.03 nothing comes near -1: the clamp has nothing to do.",
         ),
     ),
 }

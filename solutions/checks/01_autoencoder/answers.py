@@ -94,6 +94,18 @@ def contractive_penalty(encode, x):
             fails=("a linear encoder",),
         ),
         Wrong(
+            "the caller's tensor",
+            """
+def contractive_penalty(encode, x):
+    x.requires_grad_()
+    h = encode(x)
+    rows = [torch.autograd.grad(h[:, j].sum(), x, create_graph=True)[0] for j in range(h.shape[1])]
+    return torch.stack(rows, 1).square().sum((1, 2))
+""",
+            "switches `requires_grad` of its argument `x`",
+            fails=("a linear encoder", "each image has its own Jacobian"),
+        ),
+        Wrong(
             "gradient of the sum",
             """
 def contractive_penalty(encode, x):

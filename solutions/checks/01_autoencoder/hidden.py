@@ -6,7 +6,15 @@ from coursekit.exercises.judge import close, number, tensor
 from coursekit.exercises.probe import Plain
 from coursekit.exercises.task import Criterion
 
-from .probes import cloud, deep_encoder, encoder_inputs, images_and_noise, one_pixel, small_model
+from .probes import (
+    cloud,
+    deep_encoder,
+    encoder_inputs,
+    encoder_weights,
+    images_and_noise,
+    one_pixel,
+    small_model,
+)
 
 
 def real_model(data: Plain, seed: int) -> str | None:
@@ -26,9 +34,11 @@ def two_layers(data: Plain, seed: int) -> str | None:
         for image in encoder_inputs(seed)
     ]
     expected = torch.stack([row.square().sum() for row in rows])
-    if close(tensor(data, "deep", (4,)), expected):
+    if not close(tensor(data, "deep", (4,)), expected):
+        return "Wrong for an encoder of two layers."
+    if close(tensor(data, "single", (4,)), encoder_weights(seed)[0].square().sum().expand(4)):
         return None
-    return "Wrong for an encoder of two layers."
+    return "Wrong for an encoder with a single latent."
 
 
 def limits(data: Plain, seed: int) -> str | None:
@@ -50,7 +60,7 @@ def every_width(data: Plain, seed: int) -> str | None:
 
 HIDDEN = {
     "denoising_loss": (Criterion("a model with an error of its own", 1, real_model),),
-    "contractive_penalty": (Criterion("two layers", 1, two_layers),),
+    "contractive_penalty": (Criterion("two layers, and a single latent", 1, two_layers),),
     "sparse_code": (Criterion("no penalty, and a change of scale", 1, limits),),
     "bottleneck_error": (Criterion("every width from none to all", 1, every_width),),
 }

@@ -1,6 +1,6 @@
 """Wrong answers of 02_vae with the hint each must get, and other right ways to write the answers."""
 
-from coursekit.exercises.task import Variant, Wrong
+from coursekit.exercises.task import Equivalent, Variant, Wrong
 
 BETA = """
 def implied_beta(pixels):
@@ -783,5 +783,15 @@ def best_baseline(mu, sigma):
 """,
         ),
         Variant("by parts", score_answer(RIGHT_VARIANCE)),
+    ),
+}
+
+# Mutants of the solution that get full marks, and why they may (see coursekit.grading.proof).
+EQUIVALENT = {
+    "reparameterise": (
+        Equivalent(
+            "return mu - (logvar / 2).exp() * eps",
+            "eps and -eps have the same distribution, and the gradients are those of a draw of it.",
+        ),
     ),
 }

@@ -1,6 +1,6 @@
 """Wrong answers of 03_gan with the hint each must get, and other right ways to write the answers."""
 
-from coursekit.exercises.task import Variant, Wrong
+from coursekit.exercises.task import Equivalent, Variant, Wrong
 
 # js
 
@@ -760,4 +760,36 @@ VARIANTS = {
     "left_out": LEFT_OUT_RIGHT,
     "score": SCORE_RIGHT,
     "triangular": TRIANGULAR_RIGHT,
+}
+
+# Mutants of the solution that get full marks, and why they may (see coursekit.grading.proof).
+EQUIVALENT = {
+    "js": (
+        Equivalent(
+            "log_m_x = torch.logaddexp(log_q_x, log_p_x) - math.log(2)",
+            "A sum has no order.",
+        ),
+        Equivalent(
+            "log_m_y = torch.logaddexp(log_q_y, log_p_y) - math.log(2)",
+            "A sum has no order.",
+        ),
+    ),
+    "train_step": (
+        Equivalent(
+            "return (grey / 16 - 0.5) / 0.5",
+            "Whole numbers over 16 are float32 in torch already.",
+        ),
+    ),
+    "score": (
+        Equivalent(
+            "distance = torch.cdist(fake, real)",
+            "The table transposed: both minima are taken and added, so the two terms change places.",
+        ),
+    ),
+    "triangular": (
+        Equivalent(
+            "return torch.where(t >= -3, inside, -1.0)",
+            "At t = -3 both branches are -1.",
+        ),
+    ),
 }

@@ -1,6 +1,6 @@
 """Wrong answers of 04_wgan with the hint each must get, and other right ways to write the answers."""
 
-from coursekit.exercises.task import Variant, Wrong
+from coursekit.exercises.task import Equivalent, Variant, Wrong
 
 # w1
 
@@ -344,7 +344,7 @@ CRITIC_STEP_WRONG = (
         critic_step(
             f"loss = {LOSS}",
             *UPDATE[:2],
-            "torch.nn.utils.clip_grad_value_(critic.parameters(), limit)",
+            "[p.grad.clamp_(-limit, limit) for p in critic.parameters()]",
             UPDATE[2],
         ),
         "lies outside the box of",
@@ -597,6 +597,15 @@ CERTIFIED_WRONG = (
         "Negative where the critic is upside down",
         fails=(SCALE,),
     ),
+    Wrong(
+        "a shared point",
+        certified(
+            "k = ((a[:, None] - b).abs() / torch.cdist(real, fake)).max()",
+            "return gain.abs() / k if k != 0 else 0.0 * gain",
+        ),
+        "where a point is in both samples",
+        fails=(),
+    ),
     Wrong("zero", certified("return 0.0 * gain"), "Zero is always safe", fails=(TIGHT, PROVES)),
     Wrong(
         "too careful",
@@ -612,10 +621,27 @@ CERTIFIED_WRONG = (
         "W1 itself",
         """
 def certified(critic, real, fake):
-    import scipy.optimize as so
     n = math.lcm(len(real), len(fake))
     cost = torch.cdist(*(t.repeat_interleave(n // len(t), 0) for t in (real, fake)))
-    return cost[so.linear_sum_assignment(cost.numpy())].mean()
+    row, col, owner = [0.0] * (n + 1), [0.0] * (n + 1), [0] * (n + 1)
+    for i in range(1, n + 1):  # the Hungarian method
+        owner[0], j, least, way, done = i, 0, [math.inf] * (n + 1), [0] * (n + 1), [False] * (n + 1)
+        while owner[j]:
+            done[j] = True
+            for k in range(1, n + 1):
+                price = float(cost[owner[j] - 1, k - 1]) - row[owner[j]] - col[k]
+                if not done[k] and price < least[k]:
+                    least[k], way[k] = price, j
+            delta, j = min((least[k], k) for k in range(1, n + 1) if not done[k])
+            for k in range(n + 1):
+                if done[k]:
+                    row[owner[k]] += delta
+                    col[k] -= delta
+                else:
+                    least[k] -= delta
+        while j:
+            owner[j], j = owner[way[j]], way[j]
+    return -col[0] / n
 """,
         "whatever the critic is",
         fails=(PROVES,),
@@ -634,7 +660,7 @@ CERTIFIED_RIGHT = (
         "rises only",
         certified(
             "sign = 1 if gain > 0 else -1",
-            "rise = sign * (a[:, None] - b) / torch.cdist(real, fake)",
+            "rise = sign * (a[:, None] - b) / torch.cdist(real, fake).clamp_min(1e-300)",
             "return float(gain.abs() / rise.max()) if gain != 0 else 0.0",
         ),
     ),
@@ -798,4 +824,30 @@ VARIANTS = {
     "slide": SLIDE_RIGHT,
     "certified": CERTIFIED_RIGHT,
     "gaussians": GAUSSIANS_RIGHT,
+}
+
+# Mutants of the solution that get full marks, and why they may (see coursekit.grading.proof).
+EQUIVALENT = {
+    "penalty": (
+        Equivalent(
+            "x = (eps * real + (1 - eps) * fake).requires_grad_()",
+            "The inputs are data. The penalty, and its gradient in the critic's weights, are the same.",
+        ),
+    ),
+    "critic_step": (
+        Equivalent(
+            "return -loss",
+            "A tensor with one value passes for a number.",
+        ),
+    ),
+    "gaussians": (
+        Equivalent(
+            "a, b = (m1 - m2, (s1 - s2).abs().clamp_min(1e-150))",
+            "The formula is even in a: a erf(a / b) and a squared.",
+        ),
+        Equivalent(
+            "a, b = ((m1 - m2).abs(), (s1 - s2).abs().clamp_min(2e-150))",
+            "Both bounds are far below every difference of two widths, and keep 0 / 0 out.",
+        ),
+    ),
 }

@@ -2,11 +2,22 @@
 
 import torch
 
-from coursekit.exercises.judge import close, number, tensor, tensors
+from coursekit.exercises.judge import close, number, returned, tensor, tensors
 from coursekit.exercises.probe import Plain
 from coursekit.exercises.task import Criterion
 
-from .probes import LIMIT, NARROWER, coarse, critic_batches, critics, draw, layer, on_the_line, two_gaussians
+from .probes import (
+    LIMIT,
+    NARROWER,
+    coarse,
+    critic_batches,
+    critics,
+    draw,
+    layer,
+    on_the_line,
+    shifted,
+    two_gaussians,
+)
 from .visible import critic_cost, critic_of_two, exact, loaded, looked_at, narrow_path, transport
 
 
@@ -52,9 +63,14 @@ def other_sizes(data: Plain, seed: int) -> str | None:
     limit = transport(seed + 6, 4, 6)
     if any(number(data, f"{name}, other sizes") > limit * (1 + 1e-9) for name in critics(seed)):
         return "Too large for four real points against six forged ones."
-    if number(data, "constant") == 0:
+    if number(data, "constant") != 0:
+        return "A constant critic proves nothing: 0."
+    *_, shift = shifted(seed)
+    value = returned(data, "shared point")
+    nan = "nan" in (value.get("value"), *value.get("values", ()))
+    if not nan and close(number(data, "shared point"), 12 / 13 * float(shift.norm())):
         return None
-    return "A constant critic proves nothing: 0."
+    return "Wrong where a point is in both samples: its rise over its distance is 0 / 0."
 
 
 def limits(data: Plain, seed: int) -> str | None:
@@ -72,6 +88,6 @@ HIDDEN = {
     "penalty": (Criterion("noise of the generator, and samples of any shape", 1, repeatable_and_flat),),
     "critic_step": (Criterion("what both functions return", 1, returned_estimate),),
     "slide": (),
-    "certified": (Criterion("other sizes, and a constant critic", 1, other_sizes),),
+    "certified": (Criterion("other sizes, a constant critic, a shared point", 1, other_sizes),),
     "gaussians": (Criterion("limits, and the other critic", 1, limits),),
 }

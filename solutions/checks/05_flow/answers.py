@@ -137,6 +137,12 @@ WRONG = {
             "sign of the log-determinant",
             fails=(RISING,),
         ),
+        Wrong(
+            "the caller's tensor",
+            pushed("base + slope.abs().log()").replace("x.detach().requires_grad_()", "x.requires_grad_()"),
+            "switches `requires_grad` of its argument `x`",
+            fails=(RISING, FALLING),
+        ),
         Wrong("no log-determinant", pushed("base"), "slope of f is missing", fails=(RISING,)),
         Wrong(
             "slope for its logarithm", pushed("base + slope.abs()"), "slope enters as it is", fails=(RISING,)

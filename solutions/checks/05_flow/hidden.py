@@ -44,7 +44,7 @@ def colours(data: Plain, seed: int) -> str | None:
     right = -(squares(v) - dims * math.log(FEW_LEVELS)) / (dims * math.log(2))
     if close(bits(data, "few", FEW_SHAPE[0]), right, rtol=1e-4, atol=1e-4):
         return None
-    return "Wrong for colour images that are not square, with two levels."
+    return "Wrong for a single colour image that is not square, with two levels."
 
 
 def large_rates(data: Plain, seed: int) -> str | None:
@@ -60,7 +60,7 @@ HIDDEN = {
     "pushed_log_prob": (Criterion("an area of one", 1, area),),
     "coupling": (Criterion("six entries, scales far from one", 1, six_entries),),
     "stack_log_prob": (Criterion("five layers of six entries", 1, five_layers),),
-    "bits_per_dim": (Criterion("colours, two levels", 1, colours),),
+    "bits_per_dim": (Criterion("a single colour image of two levels", 1, colours),),
     "bridge": (),
     "uniform_gap": (Criterion("large rates", 1, large_rates),),
 }

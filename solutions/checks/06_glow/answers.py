@@ -1,6 +1,6 @@
 """Wrong answers of 06_glow with the hint each must get, and other right ways to write the answers."""
 
-from coursekit.exercises.task import Variant, Wrong
+from coursekit.exercises.task import Equivalent, Variant, Wrong
 
 BOARD = "((torch.arange(height)[:, None] + torch.arange(width)) % 2 == 0)[None]"
 FOLD = "blocks.permute(0, 1, 3, 5, 2, 4)"
@@ -747,6 +747,92 @@ def sound(flow, dims, generator):
         Variant(
             "a tensor for a verdict",
             soundness("torch.tensor(" + ALL + ")"),
+        ),
+    ),
+}
+
+# Mutants of the solution that get full marks, and why they may (see coursekit.grading.proof).
+EQUIVALENT = {
+    "squeeze": (
+        Equivalent(
+            "return ((torch.arange(height)[:, None] - torch.arange(width)) % 2 == 0)[None]",
+            "Sum and difference of whole numbers are odd together.",
+        ),
+    ),
+    "actnorm": (
+        Equivalent(
+            "std = torch.where(std <= 1e-06, torch.ones_like(std), std)",
+            "No deviation is 1e-6 exactly.",
+        ),
+        Equivalent(
+            "std = torch.where(std < 2e-06, torch.ones_like(std), std)",
+            "The task's channels are constant or they are not: between 1e-6 and 2e-6 there is none.",
+        ),
+        Equivalent(
+            "std = x.std(dim=(0, 2, 3), correction=1)",
+            "The task says variance, not which: the checks take both divisors, N and N - 1.",
+        ),
+    ),
+    "conv": (
+        Equivalent(
+            "x = columns.reshape(c, b, h, w).transpose(1, 0)",
+            "The same two dimensions change places.",
+        ),
+        Equivalent(
+            "columns = z.transpose(1, 0).reshape(c, b * h * w)",
+            "The same two dimensions change places.",
+        ),
+    ),
+    "multiscale_log_prob": (
+        Equivalent(
+            "if i + 1 <= len(flows):",
+            "After the last flow both halves are scored by the same normal, split or not.",
+        ),
+        Equivalent(
+            "if i - 1 < len(flows):",
+            "After the last flow both halves are scored by the same normal, split or not.",
+        ),
+        Equivalent(
+            "if i < len(flows):",
+            "After the last flow both halves are scored by the same normal, split or not.",
+        ),
+        Equivalent(
+            "if 1 < len(flows):",
+            "After the last flow both halves are scored by the same normal, split or not.",
+        ),
+    ),
+    "sound": (
+        Equivalent(
+            "x = 2 / torch.randn(8, dims, generator=generator, dtype=torch.float64)",
+            "The task leaves the points to the designer; these are about as far out.",
+        ),
+        Equivalent(
+            "x = torch.randn(8, dims, generator=generator, dtype=torch.float64)",
+            "The task leaves the points to the designer; these show the faults, too.",
+        ),
+        Equivalent(
+            "x = 3 * torch.randn(8, dims, generator=generator, dtype=torch.float64)",
+            "The task leaves the points to the designer; these show the faults, too.",
+        ),
+        Equivalent(
+            "x = 4 * torch.randn(8, dims, generator=generator, dtype=torch.float64)",
+            "The task leaves the points to the designer; these show the faults, too.",
+        ),
+        Equivalent(
+            "x = 2 * torch.randn(9, dims, generator=generator, dtype=torch.float64)",
+            "The task leaves the number of points to the designer.",
+        ),
+        Equivalent(
+            "x = 2 * torch.randn(16, dims, generator=generator, dtype=torch.float64)",
+            "The task leaves the number of points to the designer.",
+        ),
+        Equivalent(
+            "return all((a.shape == b.shape and torch.allclose(b, a, atol=1e-06) for a, b in pairs))",
+            "The relative tolerance is of the other one of two numbers that are nearly equal.",
+        ),
+        Equivalent(
+            "return all((a.shape == b.shape and torch.allclose(a, b, atol=2e-06) for a, b in pairs))",
+            "Faults are a thousandth or more, rounding is 1e-12: both tolerances lie between.",
         ),
     ),
 }

@@ -65,7 +65,7 @@ def three_scales(data: Plain, seed: int) -> str | None:
     whole = float((u - 0.5).abs().max()) < 0.5 + 1e-4 and float(u.max()) > 0.51
     if whole and close(got, nats, rtol=1e-4, atol=1e-3):
         return None
-    return "Wrong for three scales and three levels."
+    return "Wrong for a single image with three scales and three levels."
 
 
 def repeatable_and_frozen(data: Plain, seed: int) -> str | None:
@@ -91,7 +91,7 @@ HIDDEN = {
     "squeeze": (Criterion("other shapes", 1, other_shapes),),
     "actnorm": (Criterion("a channel that is constant", 1, constant_channel),),
     "conv": (Criterion("five channels, scales far from one", 1, far_factors),),
-    "multiscale_log_prob": (Criterion("three scales", 1, three_scales),),
+    "multiscale_log_prob": (Criterion("three scales, a single image", 1, three_scales),),
     "temperature": (Criterion("repeatable, and temperature zero", 1, repeatable_and_frozen),),
     "sound": (Criterion("rows that see each other are found out", 1, rows_apart),),
 }

@@ -1,6 +1,6 @@
 """Wrong answers of 07_diffusion with the hint each must get, and other right ways to write the answers."""
 
-from coursekit.exercises.task import Variant, Wrong
+from coursekit.exercises.task import Equivalent, Variant, Wrong
 
 TABLE = "torch.cat([torch.ones(1, dtype=beta.dtype), torch.cumprod(1 - beta, 0)])"
 NOISY = "a.sqrt() * x0 + (1 - a).sqrt() * eps"
@@ -1003,6 +1003,45 @@ def ancestral(network, x, alpha_bar, nu, generator):
                 up="low[:, :, torch.arange(x.shape[2]) * low.shape[2] // x.shape[2]]"
                 "[..., torch.arange(x.shape[3]) * low.shape[3] // x.shape[3]]",
             ),
+        ),
+    ),
+}
+
+# Mutants of the solution that get full marks, and why they may (see coursekit.grading.proof).
+EQUIVALENT = {
+    "ancestral": (
+        Equivalent(
+            "x = x - (log_var / 2).exp() * torch.randn(x.shape, generator=generator, dtype=x.dtype)",
+            "Noise with the other sign has the same distribution.",
+        ),
+    ),
+    "who_pays": (
+        Equivalent(
+            "prediction = {'half_linear': 261, 'half_cosine': 496, 'total': 5.05, 'early': 0.93}",
+            "Within the tolerance that the task states.",
+        ),
+        Equivalent(
+            "prediction = {'half_linear': 260, 'half_cosine': 497, 'total': 5.05, 'early': 0.93}",
+            "Within the tolerance that the task states.",
+        ),
+    ),
+    "unet": (
+        Equivalent(
+            "half = width / 2",
+            "For the even widths that there are, arange(8.0) and arange(8) hold the same numbers.",
+        ),
+        Equivalent(
+            "skip = F.silu(self.first(x) - time[:, :, None, None])",
+            "The weights of the layer that makes `time` may have either sign: the same set of networks.",
+        ),
+        Equivalent(
+            "frequency = torch.exp(-math.log(10001) * torch.arange(half) / half)",
+            "The slowest wave is longer by a ten-thousandth: below the checks' tolerance, and of no "
+            "effect on a network.",
+        ),
+        Equivalent(
+            "time = self.time(embed(t, 17).to(x.dtype))",
+            "Half of 17, rounded down, is half of 16.",
         ),
     ),
 }

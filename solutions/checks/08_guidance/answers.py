@@ -1,6 +1,6 @@
 """Wrong answers of 08_guidance with the hint each must get, and other right ways to write the answers."""
 
-from coursekit.exercises.task import Variant, Wrong
+from coursekit.exercises.task import Equivalent, Variant, Wrong
 
 X_0 = "(x_t - (1 - a_t).sqrt() * eps_hat) / a_t.sqrt()"
 SIGMA = "eta * ((1 - a_s) / (1 - a_t)).sqrt() * (1 - a_t / a_s).sqrt()"
@@ -470,6 +470,18 @@ WRONG = {
             fails=(FACTOR,),
         ),
         Wrong(
+            "the caller's tensor",
+            samplers().replace("x.detach().clone().requires_grad_(True)", "x.requires_grad_()"),
+            "switches `requires_grad` of its argument `x`",
+            fails=(WAY, FACTOR, NOISE, MADE_ROOM),
+        ),
+        Wrong(
+            "the guess as it is",
+            samplers().replace("a_s.sqrt() * x0_hat", "x0_hat"),
+            "The guess of x_0 goes into x_s with",
+            fails=(),
+        ),
+        Wrong(
             "factor left out", samplers(guided="network(x, told) - w * slope"), "left out", fails=(FACTOR,)
         ),
         Wrong(
@@ -796,6 +808,77 @@ def limit(factor):
                 times="(T - torch.searchsorted(values.flip(0).neg(), wanted.to(values).neg())).tolist()",
                 after="times = torch.tensor(times)",
             ),
+        ),
+    ),
+}
+
+# Mutants of the solution that get full marks, and why they may (see coursekit.grading.proof).
+EQUIVALENT = {
+    "guided": (
+        Equivalent(
+            "dropped = torch.rand(y.shape, generator=generator) <= share",
+            "A uniform number is equal to the share with probability zero.",
+        ),
+    ),
+    "invert": (
+        Equivalent(
+            "near = sine <= 1e-06",
+            "No sine is 1e-6 exactly.",
+        ),
+        Equivalent(
+            "near = sine < 2e-06",
+            "At such angles arc and straight line are the same to twelve digits.",
+        ),
+        Equivalent(
+            "sine = torch.where(near, 2.0, sine)",
+            "What replaces the sine there keeps 0 / 0 out and is not used.",
+        ),
+        Equivalent(
+            "angle = cosine.clamp(-2, 1).acos()[:, None]",
+            "The lower bound matters for opposite codes only, between which there is no one arc.",
+        ),
+    ),
+    "few_steps": (
+        Equivalent(
+            "prediction = {'one': 0.0, 'two': 0.5, 'ten': 0.883, 'needed': 124}",
+            "Within the tolerance that the task states.",
+        ),
+    ),
+    "guided_sample": (
+        Equivalent(
+            "if sigma >= 0:",
+            "Where sigma is 0 the noise is multiplied by 0.",
+        ),
+        Equivalent(
+            "x = x - sigma * torch.randn(x.shape, generator=generator, dtype=x.dtype)",
+            "Noise with the other sign has the same distribution.",
+        ),
+    ),
+    "choose_times": (
+        Equivalent(
+            "times[i] = max(n - i, min(times[i], times[i - 1] - 1))",
+            "The larger of two has no order.",
+        ),
+        Equivalent(
+            "times[i] = max(min(times[i - 1] - 1, times[i]), n - i)",
+            "The smaller of two has no order.",
+        ),
+        Equivalent(
+            "times[1], times[-1] = (len(alpha_bar) - 1, 0)",
+            "The first is T already, and the second is held below it by the loop.",
+        ),
+        Equivalent(
+            "wanted = torch.linspace(float(angle[-2]), 0, n + 1)",
+            "Angles from the last step but one: the first time is T all the same, the rest move by "
+            "less than a step.",
+        ),
+        Equivalent(
+            "times[i] = max(min(times[i], times[i - 1] - 2), n - i)",
+            "Where times are crowded, gaps of two where there is room: as good a choice of times.",
+        ),
+        Equivalent(
+            "angle = alpha_bar.clamp(0, 2).sqrt().acos()",
+            "alpha_bar does not exceed one.",
         ),
     ),
 }

@@ -21,7 +21,7 @@ from .probes import (
     one_step,
     path_table,
 )
-from .visible import arcs, chosen, fault, labels, run, spaced, stays_as_given
+from .visible import arcs, chosen, fault, labels, moves, run, spaced, stays_as_given, times_at
 
 
 def lands_on_the_data(data: Plain, seed: int) -> str | None:
@@ -62,9 +62,13 @@ def one_seed_one_sample(data: Plain, seed: int) -> str | None:
         return "The samples are the same for every eta."
     a = path_table(seed)[4]
     pulled = (draw(seed + 1, COUNT, DIMS) + SCALE * (1 - a) * 0.5) / a.sqrt()
-    if close(tensor(data, "x0 short", (COUNT, DIMS)), pulled, rtol=1e-5, atol=1e-6):
+    if not close(tensor(data, "x0 short", (COUNT, DIMS)), pulled, rtol=1e-5, atol=1e-6):
+        return "Wrong for a single step, from t = 4 to the data."
+    rates = moves(data)[0]
+    at = times_at(seed, rates.numel())
+    if close(rates, (at["a_s"] / at["a_t"]).sqrt(), rtol=1e-5):
         return None
-    return "Wrong for a single step, from t = 4 to the data."
+    return "The guess of x_0 goes into x_s with the factor sqrt(alpha_bar_s)."
 
 
 def with_the_variance(data: Plain, seed: int) -> str | None:
@@ -75,7 +79,13 @@ def with_the_variance(data: Plain, seed: int) -> str | None:
 
 
 def few_to_choose_from(data: Plain, seed: int) -> str | None:
-    for key, last, n in (("short", 60, STEPS), ("eight", 1000, 8), ("all", 20, 20)):
+    for key, last, n in (
+        ("short", 60, STEPS),
+        ("eight", 1000, 8),
+        ("all", 20, 20),
+        ("crowded", 60, 45),
+        ("nearly all", 60, 55),
+    ):
         hint = fault(chosen(data, key, n), last, n)
         if hint:
             return f"With n = {n} and T = {last}: {hint}"
@@ -90,7 +100,7 @@ HIDDEN = {
     "guided": (Criterion("none of them, and all of them", 1, none_and_all),),
     "invert": (Criterion("codes of images, and equal ones", 1, pictures_and_equals),),
     "few_steps": (),
-    "guided_sample": (Criterion("one sample for one seed", 1, one_seed_one_sample),),
+    "guided_sample": (Criterion("one sample for one seed, and the right way", 1, one_seed_one_sample),),
     "wrong_factor": (Criterion("n steps with the variance", 1, with_the_variance),),
     "choose_times": (Criterion("few steps to choose from", 1, few_to_choose_from),),
 }

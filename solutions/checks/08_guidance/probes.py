@@ -93,7 +93,7 @@ def run_guided(guided, drop, from_paper, *, seed: int) -> Plain:
 
 # --- invert ------------------------------------------------------------------------------------------
 
-CODE_TIMES = [0, 2, 3, 6]
+CODE_TIMES = [0, 1, 3, 6]
 ITERATIONS = (1, 3, 60)
 CODE_SHARE = 0.3
 
@@ -278,6 +278,8 @@ def run_choose_times(choose_times, *, seed: int) -> Plain:
     return data | {
         "eight": call(choose_times, linear.clone(), 8),
         "all": call(choose_times, linear[:21].clone(), 20),
+        "crowded": call(choose_times, linear[:61].clone(), 45),
+        "nearly all": call(choose_times, tables()["short"].clone(), 55),
     }
 
 

@@ -1,6 +1,6 @@
 """Wrong answers of 09_autoregressive with the hint each must get, and other right ways to write them."""
 
-from coursekit.exercises.task import Variant, Wrong
+from coursekit.exercises.task import Equivalent, Variant, Wrong
 
 LOG_P = "torch.log_softmax(logits, -1).gather(-1, x.unsqueeze(-1)).squeeze(-1)"
 PER_DIM = "-log_p.mean(dim=(1, 2, 3)) / math.log(2)"
@@ -173,6 +173,7 @@ FLAT = "logits.flatten(1, 3)"
 
 WRONG = {
     "bits": (
+        Wrong("a float", priced(digits="torch.ceil(each.sum(1)) + 1"), "counted in int64", fails=(CODE,)),
         Wrong("nats", priced("-log_p.mean(dim=(1, 2, 3))"), "These are nats", fails=(PER,)),
         Wrong(
             "multiplied by log 2",
@@ -637,8 +638,14 @@ WRONG = {
             fails=(PICKED,),
         ),
         Wrong(
+            "up to and including",
+            completions(level="(torch.cumsum(p, 1)[:, :-1] < u[:, i, None]).sum(1)"),
+            "Where u is F_k exactly",
+            fails=(),
+        ),
+        Wrong(
             "dice of one's own",
-            completions(level="torch.multinomial(p, 1)[:, 0]"),
+            completions(level="(torch.rand_like(u[:, :1]) >= p.cumsum(1)).sum(1)"),
             "All randomness comes from",
             fails=(PICKED, HEAT),
         ),
@@ -783,6 +790,46 @@ def complete(logits_of, x, known, u, temperature):
         known += 1
     return torch.stack(pixels, 1)
 """,
+        ),
+    ),
+}
+
+# Mutants of the solution that get full marks, and why they may (see coursekit.grading.proof).
+EQUIVALENT = {
+    "mask": (
+        Equivalent(
+            "return place <= centre if kind == 'B' else place < centre",
+            "True and False are 1 and 0: weights are multiplied by either.",
+        ),
+    ),
+    "price": (
+        Equivalent(
+            "prediction = {'whole': 0.477, 'two_back': 0.69, 'leak': 237, 'saved': 149, 'cached': 111.4}",
+            "Within the tolerance that the task states.",
+        ),
+        Equivalent(
+            "prediction = {'whole': 0.477, 'two_back': 0.69, 'leak': 236, 'saved': 149, 'cached': 112.4}",
+            "Within the tolerance that the task states.",
+        ),
+    ),
+    "decoder": (
+        Equivalent(
+            "scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])",
+            "The same two dimensions change places.",
+        ),
+        Equivalent(
+            "later = torch.ones(scores.shape[-3:], dtype=torch.bool).triu(diagonal=1)",
+            "The same triangle for every head, in place of one that is broadcast.",
+        ),
+        Equivalent(
+            "later = torch.ones(scores.shape[-4:], dtype=torch.bool).triu(diagonal=1)",
+            "The same triangle for every head, in place of one that is broadcast.",
+        ),
+    ),
+    "complete": (
+        Equivalent(
+            "up_to[:, -1] = 2.0",
+            "u is below one: any bound from one on closes the gap.",
         ),
     ),
 }

@@ -8,7 +8,20 @@ from coursekit.exercises.judge import close, tensor
 from coursekit.exercises.probe import Plain
 from coursekit.exercises.task import Criterion
 
-from .probes import COLOUR_KERNELS, COUNT, IMAGES, KERNELS, LONG, bets_on_images, deaf, draw, questions, told
+from .probes import (
+    COLOUR_KERNELS,
+    COUNT,
+    GREYS,
+    IMAGES,
+    KERNELS,
+    LONG,
+    bets_on_images,
+    deaf,
+    draw,
+    questions,
+    told,
+    uniform,
+)
 from .visible import as_given, drawn, in_colour, joint, paid, seen
 
 
@@ -16,9 +29,13 @@ def large_logits(data: Plain, seed: int) -> str | None:
     each = paid(*bets_on_images(seed, 2000.0)) / math.log(2)
     found = tensor(data, "sure bits", IMAGES[:1], finite=False)
     length = tensor(data, "sure length", IMAGES[:1], dtype=None, finite=False)
-    if close(found, each.mean(1)) and close(length, each.sum(1).ceil() + 1):
+    if not (close(found, each.mean(1)) and close(length, each.sum(1).ceil() + 1)):
+        return "Wrong for large logits: probabilities that a float cannot hold have ordinary logarithms."
+    logits, x = bets_on_images(seed, 1.0)
+    right = (paid(logits[:1], x[:1]) / math.log(2)).sum(1).ceil() + 1
+    if close(tensor(data, "single length", (1,), dtype=None), right):
         return None
-    return "Wrong for large logits: probabilities that a float cannot hold have ordinary logarithms."
+    return "Wrong for a single image."
 
 
 def other_kernels(data: Plain, seed: int) -> str | None:
@@ -57,16 +74,18 @@ def many_pixels(data: Plain, seed: int) -> str | None:
 
 def frozen(data: Plain, seed: int) -> str | None:
     best = deaf(seed).argmax(-1).double()
-    if close(drawn(data, "zero").double(), best):
+    if not close(drawn(data, "zero").double(), best):
+        return "At temperature 0 it should be the largest logit."
+    if close(drawn(data, "steps").double(), (uniform(seed) * GREYS).floor()):
         return None
-    return "At temperature 0 it should be the largest logit."
+    return "Where u is F_k exactly, the level is k + 1: u_i < F_k."
 
 
 HIDDEN = {
-    "bits": (Criterion("large logits", 1, large_logits),),
+    "bits": (Criterion("large logits, and a single image", 1, large_logits),),
     "mask": (Criterion("kernels of any odd shape", 1, other_kernels),),
     "price": (),
     "decoder": (Criterion("several heads", 1, heads),),
     "mixture": (Criterion("many pixels", 1, many_pixels),),
-    "complete": (Criterion("temperature zero", 1, frozen),),
+    "complete": (Criterion("temperature zero, and u on a step", 1, frozen),),
 }

@@ -1,6 +1,6 @@
 """Wrong answers of 10_evaluation with the hint each must get, and other right ways to write the answers."""
 
-from coursekit.exercises.task import Variant, Wrong
+from coursekit.exercises.task import Equivalent, Variant, Wrong
 
 SPREAD = "-torch.xlogy(m, m).sum()"
 SCORE = "torch.exp(diversity(logits) + (p * log_p).sum(1).mean())"
@@ -116,6 +116,44 @@ def answered(bits: float = 0.052, frechet: float = 4615, share: float = 9.2, wid
     return f"prediction = dict(bits={bits}, frechet={frechet}, share={share}, width={width})"
 
 
+NEAREST = "torch.cdist(rows, train).amin(1)"
+Z = "(u - n * m / 2) / (n * m * (n + m + 1) / 12) ** 0.5"
+WON = "(a[:, None] > b).sum() + 0.5 * (a[:, None] == b).sum()"
+COVER = "torch.cat([train[: n // 2], 40 * train.abs().max() * torch.ones_like(train[n // 2 : n])])"
+CHANCE = "math.comb(n + m - c, m) / math.comb(n + m, m)"
+
+
+def copied(
+    z: str = Z,
+    won: str = WON,
+    near: str = NEAREST,
+    held: str = "nearest(held_out, train)",
+    hide: str = COVER,
+    count: str = "(a < b.min()).sum()",
+    chance: str = CHANCE,
+) -> str:
+    """The answer cell of the copier with these expressions."""
+    return f"""
+def nearest(rows, train):
+    return torch.cdist(rows, train).amin(1)
+
+def copying(samples, held_out, train):
+    rows, n, m = samples, len(samples), len(held_out)
+    a, b = {near}, {held}
+    u = float({won})
+    return {z}
+
+def hide(train, n):
+    return {hide}
+
+def too_near(samples, held_out, train):
+    n, m = len(samples), len(held_out)
+    a, b = nearest(samples, train), nearest(held_out, train)
+    c = int({count})
+    return {chance}
+"""
+
+
 EVIDENCE = "torch.logsumexp(log_w, 0) - math.log(len(log_w))"
 BITS = "-log_evidence(log_w).mean().item() / dims / math.log(2)"
 
@@ -153,6 +191,8 @@ AVERAGED, SMALL, REPORT = (
     "weights as small as an image's",
     "the report",
 )
+RANKED, TIED = "the score", "a tie is half a pair"
+UNSEEN, SO_MANY = "copies that the score does not see", "the chance of so many"
 
 WRONG = {
     "scores": (
@@ -665,6 +705,153 @@ def root(cov):
             fails=(REPORT,),
         ),
     ),
+    "copies": (
+        Wrong(
+            "nearer counted",
+            copied(won="(a[:, None] < b).sum() + 0.5 * (a[:, None] == b).sum()"),
+            "in which the sample is the farther one",
+            fails=(RANKED,),
+        ),
+        Wrong("U", copied("u"), "This is U itself", fails=(RANKED,)),
+        Wrong("not standardised", copied("u - n * m / 2"), "This is U less its mean", fails=(RANKED,)),
+        Wrong("share of pairs", copied("u / (n * m)"), "share of the pairs", fails=(RANKED,)),
+        Wrong(
+            "variance below", copied(Z.replace(" ** 0.5", "")), "You divide by the variance", fails=(RANKED,)
+        ),
+        Wrong(
+            "without the one",
+            copied(Z.replace("(n + m + 1)", "(n + m)")),
+            "N + M + 1 in it",
+            fails=(RANKED,),
+        ),
+        Wrong(
+            "independent pairs",
+            copied("(u - n * m / 2) / (n * m / 4) ** 0.5"),
+            "with a common member are not independent",
+            fails=(RANKED,),
+        ),
+        Wrong(
+            "mean distance",
+            copied(near="torch.cdist(rows, train).mean(1)", held="torch.cdist(held_out, train).mean(1)"),
+            "mean distances to all training rows",
+            fails=(RANKED,),
+        ),
+        Wrong(
+            "to the held-out rows",
+            copied(near="nearest(samples, held_out)"),
+            "are those to the held-out rows",
+            fails=(RANKED, TIED),
+        ),
+        Wrong(
+            "to each other",
+            copied(near="nearest(samples, held_out)", held="nearest(held_out, samples)"),
+            "You compare the two sets with each other",
+            fails=(RANKED,),
+        ),
+        Wrong(
+            "from the training rows",
+            copied(
+                "(u - len(a) * len(b) / 2) / (len(a) * len(b) * (len(a) + len(b) + 1) / 12) ** 0.5",
+                near="nearest(train, samples)",
+                held="nearest(train, held_out)",
+            ),
+            "from the training rows to the others",
+            fails=(RANKED,),
+        ),
+        Wrong(
+            "test of the means",
+            copied("float((a.mean() - b.mean()) / (a.var() / n + b.var() / m).sqrt())"),
+            "compares means of distances",
+            fails=(RANKED,),
+        ),
+        Wrong("ties count", copied(won="(a[:, None] >= b).sum()"), ">= where > is meant", fails=(TIED,)),
+        Wrong("ties left out", copied(won="(a[:, None] > b).sum()"), "You leave it out", fails=(TIED,)),
+        Wrong(
+            "copies only",
+            copied(hide="train[:n].clone()"),
+            "All of them are copies",
+            fails=(UNSEEN,),
+        ),
+        Wrong(
+            "noise on the copies",
+            copied(hide="train[:n] + 1e-6"),
+            "but none is one",
+            fails=(UNSEEN,),
+        ),
+        Wrong(
+            "too few copies",
+            copied(hide="torch.cat([train[: n // 4], train[n // 4 : n] + 1e7])"),
+            "It should be 40 %",
+            fails=(UNSEEN,),
+        ),
+        Wrong(
+            "too few far away",
+            copied(hide="torch.cat([train[: 4 * n // 5], train[4 * n // 5 : n] + 1e7])"),
+            "the copies outweigh the rest",
+            fails=(UNSEEN,),
+        ),
+        Wrong(
+            "too many far away",
+            copied(hide="torch.cat([train[: 2 * n // 5], train[2 * n // 5 : n] + 1e7])"),
+            "the others outweigh the copies",
+            fails=(UNSEEN,),
+        ),
+        Wrong("count", copied(chance="c"), "This is the count", fails=(SO_MANY,)),
+        Wrong("surprise", copied(chance=f"1 - {CHANCE}"), "1 minus the probability", fails=(SO_MANY,)),
+        Wrong(
+            "exactly",
+            copied(chance=f"{CHANCE} * m / (n + m - c)"),
+            "of this count exactly",
+            fails=(SO_MANY,),
+        ),
+        Wrong(
+            "more than there are",
+            copied(count="(a < b.min()).sum() + 1"),
+            "of more than there are",
+            fails=(SO_MANY,),
+        ),
+        Wrong("put back", copied(chance="(n / (n + m)) ** c"), "You put each sample back", fails=(SO_MANY,)),
+        Wrong(
+            "chosen beforehand",
+            copied(chance="1 / math.comb(m + c, c)"),
+            "chosen beforehand",
+            fails=(SO_MANY,),
+        ),
+        Wrong(
+            "independent samples",
+            copied(chance="(1 / (m + 1)) ** c"),
+            "The samples are not independent",
+            fails=(SO_MANY,),
+        ),
+        Wrong(
+            "binomial",
+            copied(
+                chance="sum(math.comb(n, k) * (1 / (m + 1)) ** k * (m / (m + 1)) ** (n - k) "
+                "for k in range(c, n + 1))"
+            ),
+            "a binomial tail",
+            fails=(SO_MANY,),
+        ),
+        Wrong(
+            "exchanged",
+            copied(chance="math.prod((m - i) / (n + m - i) for i in range(c))"),
+            "are exchanged in it",
+            fails=(SO_MANY,),
+        ),
+        Wrong(
+            "nearer than the farthest",
+            copied(count="(a < b.max()).sum()"),
+            "than the farthest held-out row",
+            fails=(SO_MANY,),
+        ),
+        Wrong(
+            "nearer than the median",
+            copied(count="(a < b.median()).sum()"),
+            "than the median held-out row",
+            fails=(SO_MANY,),
+        ),
+        Wrong("share", copied(chance="c / n"), "the share of the samples", fails=(SO_MANY,)),
+    ),
 }
 
 VARIANTS = {
@@ -795,6 +982,121 @@ def log_evidence(log_w):
 def bits(log_w, dims):
     return -(log_evidence(log_w) / math.log(2)).sum() / (dims * log_w.shape[1])
 """,
+        ),
+    ),
+    "copies": (
+        Variant("combinations", copied()),
+        Variant(
+            "ranks and logarithms",
+            """
+def gaps(rows, train):
+    return (rows[:, None] - train).norm(dim=-1).min(1).values
+
+def copying(samples, held_out, train):
+    near, n, m = gaps(torch.cat([samples, held_out]), train), len(samples), len(held_out)
+    table = near[:, None] - near
+    ranks = ((table > 0).double() + (table == 0).double() / 2).sum(1) + 0.5
+    return (ranks[:n].sum() - n * (n + m + 1) / 2) / math.sqrt(n * m * (n + m + 1) / 12)
+
+def hide(train, n):
+    rows = train[torch.arange(n) % len(train)].clone()
+    rows[::2] = train.mean(0) + 30 * (train.amax(0) - train.amin(0))
+    return rows
+
+def too_near(samples, held_out, train):
+    n, m = len(samples), len(held_out)
+    c = int((gaps(samples, train) < gaps(held_out, train).min()).sum())
+    log = math.lgamma(n + 1) - math.lgamma(n - c + 1) + math.lgamma(n + m - c + 1) - math.lgamma(n + m + 1)
+    return math.exp(log)
+""",
+        ),
+        Variant(
+            "a little over forty per cent",
+            copied(
+                hide="torch.cat([train[: math.ceil(0.45 * n)], "
+                "train[: n - 2 * math.ceil(0.45 * n)] * 1.001, "
+                "train[: math.ceil(0.45 * n)] + 60 * train.std(0)])"
+            ),
+        ),
+    ),
+}
+
+# Mutants of the solution that get full marks, and why they may (see coursekit.grading.proof).
+EQUIVALENT = {
+    "frechet": (
+        Equivalent(
+            "return (mean, (x - mean).T @ (x + mean) / (len(x) - 1))",
+            "The deviations sum to zero, so what is added to the other factor falls out.",
+        ),
+        Equivalent(
+            "return (mean, (x - mean).T @ x / (len(x) - 1))",
+            "The deviations sum to zero, so what is added to the other factor falls out.",
+        ),
+        Equivalent(
+            "return (mean, (x + mean).T @ (x - mean) / (len(x) - 1))",
+            "The deviations sum to zero, so what is added to the other factor falls out.",
+        ),
+        Equivalent(
+            "return (mean, x.T @ (x - mean) / (len(x) - 1))",
+            "The deviations sum to zero, so what is added to the other factor falls out.",
+        ),
+    ),
+    "kid": (
+        Equivalent(
+            "return among(x) + among(y) - 2 * kernel(y, x).mean()",
+            "The kernel is symmetric: the table transposed has the same mean.",
+        ),
+    ),
+    "balls": (
+        Equivalent(
+            "around_x = apart < radii(x, k)[:, None]",
+            "A sample lies on a ball's surface with probability zero.",
+        ),
+        Equivalent(
+            "around_y = apart < radii(y, k)[None, :]",
+            "A real point lies on a ball's surface with probability zero.",
+        ),
+    ),
+    "unlike": (
+        Equivalent(
+            "pairs = torch.where(total >= 0, product / total.clamp_min(1e-300), 0)",
+            "Where the total is 0 so is the product, and 0 / 1e-300 is 0.",
+        ),
+        Equivalent(
+            "pairs = torch.where(total > 0, product / total.clamp_min(2e-300), 0)",
+            "Both bounds are far below every variance.",
+        ),
+    ),
+    "likely": (
+        Equivalent(
+            "prediction = {'bits': 0.0519, 'frechet': 4616, 'share': 9.25, 'width': 1.5}",
+            "Within the tolerance that the task states.",
+        ),
+    ),
+    "copies": (
+        Equivalent(
+            "far = train[n // 2:n] - 100 * train.std()",
+            "As far away, on the other side.",
+        ),
+        Equivalent(
+            "far = train[n // 2:n] + 101 * train.std()",
+            "As far away as it needs to be.",
+        ),
+        Equivalent(
+            "far = train[n // 2:n] + 200 * train.std()",
+            "As far away as it needs to be.",
+        ),
+        Equivalent(
+            "farther = (a[:, None] > b).sum() + (a[:, None] == b).double().sum() / 2",
+            "torch counts truths in whole numbers, too.",
+        ),
+        Equivalent(
+            "farther = (a[:, None] > b).double().sum() + (a[:, None] == b).sum() / 2",
+            "torch counts truths in whole numbers, too.",
+        ),
+        Equivalent(
+            "count = int((a <= b.min()).sum())",
+            "Two distances are equal with probability zero.",
         ),
     ),
 }

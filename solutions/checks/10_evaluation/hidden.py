@@ -1,5 +1,7 @@
 """Hidden checks of 10_evaluation: criteria that only the grader knows, on the same probes."""
 
+import math
+
 import torch
 
 from coursekit.exercises.judge import close, number, tensor
@@ -9,16 +11,19 @@ from coursekit.exercises.task import Criterion
 from .probes import (
     CLASSES,
     IMAGES,
+    ODD_CROWD,
     PIXELS,
     RANKS,
+    SETS,
     THIN,
     extreme,
     gaussians,
+    levels,
     log_weights,
     pairs_of_two,
     variances,
 )
-from .visible import entropy, fresh, nuclear, three_shares, untouched
+from .visible import entropy, fresh, gap, hidden_copies, nuclear, rank_score, three_shares, untouched
 
 
 def bounds(data: Plain, seed: int) -> str | None:
@@ -77,6 +82,20 @@ def one_of_each(data: Plain, seed: int) -> str | None:
     return None if close(shifted, torch.full((IMAGES,), -2000.0)) else "Weights 2000 nats smaller: wrong."
 
 
+def extremes(data: Plain, seed: int) -> str | None:
+    if not close(number(data, "chance of none"), 1.0):
+        return "That no sample or more are nearer is certain."
+    if not close(number(data, "chance of all"), 1 / math.comb(5 + SETS[1], 5)):
+        return "Wrong where all samples are nearer than every held-out row."
+    samples, held_out, train = levels(seed)
+    right = rank_score(gap(samples, train), gap(held_out, train))
+    return None if close(number(data, "levels"), right) else "Wrong on a grid, where many are equally far."
+
+
+def odd_crowd(data: Plain, seed: int) -> str | None:
+    return hidden_copies(data, seed, "hide odd", ODD_CROWD)
+
+
 HIDDEN = {
     "scores": (Criterion("from 1 to K", 1, bounds),),
     "frechet": (Criterion("low rank, equal, and on the line", 1, thin),),
@@ -85,4 +104,5 @@ HIDDEN = {
     "unlike": (Criterion("features that never vary", 1, silent),),
     "likely": (),
     "bits": (Criterion("one draw, one image", 1, one_of_each),),
+    "copies": (Criterion("none, all, and ties", 1, extremes), Criterion("an odd number", 1, odd_crowd)),
 }

@@ -140,8 +140,8 @@ def run_balls(radii, report, *, seed: int) -> Plain:
 
 
 def variances(seed: int, count: int = 5) -> Tensor:
-    """Variances (count,) of features, unlike one another."""
-    return (1.2 * draw(seed, count)).exp()
+    """Variances (count,) of features, unlike one another, some of them small."""
+    return (0.8 * draw(seed, count) + torch.linspace(1, -3, count)).exp()
 
 
 def readings(seed: int) -> tuple[float, int, float, int]:
@@ -194,6 +194,67 @@ def run_bits(log_evidence, bits, *, seed: int) -> Plain:
     }
 
 
+# --- copies ------------------------------------------------------------------------------------------
+
+SETS = (9, 6, 14)  # samples, held-out rows, training rows
+CROWD, ODD_CROWD = 50, 31  # samples of the copier who hides: visible, and an odd number
+
+
+def three_sets(seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Samples (9, 3), four of which are nearly copies, held-out rows (6, 3), training rows (14, 3).
+
+    Of the first twenty draws the one in which the counts that may be mistaken for each other differ most.
+    """
+    return max((_three_sets(seed + 100 * i) for i in range(20)), key=_unlike)
+
+
+def _three_sets(seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    samples, held_out, train = (1.2 * draw(seed + 5 * i, n, 3) for i, n in enumerate(SETS))
+    samples[[1, 3, 4, 8]] = train[[2, 5, 6, 11]] + 1e-4 * draw(seed + 20, 4, 3)
+    return samples, held_out, train
+
+
+def _unlike(sets: tuple[Tensor, Tensor, Tensor]) -> int:
+    samples, held_out, train = sets
+    near, far = ((rows[:, None] - train).norm(dim=-1).min(1).values for rows in (samples, held_out))
+    below = [int((near < edge).sum()) for edge in (far.min(), far.median(), far.max())]
+    return min(below[1] - below[0] - 1, 2) + min(below[2] - below[1], 2) - 3 * int(below[0] > 5)
+
+
+def levels(seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The same numbers of rows, on a grid: many samples are as far as held-out rows are."""
+    samples, held_out, train = (draw(seed + 30 + 5 * i, n, 2).mul(1.4).round() for i, n in enumerate(SETS))
+    samples[:2] = held_out[:2] = train[:2]
+    return samples, held_out, train
+
+
+def source(seed: int) -> tuple[Tensor, Tensor]:
+    """Training rows (60, 3) and held-out rows (40, 3) of one distribution, in some unit of its own."""
+    rows = (draw(seed + 50, 100, 3) + draw(seed + 52, 3)) * (draw(seed + 51, 1) + 8).exp()
+    return rows[:60], rows[60:]
+
+
+def run_copies(copying, hide, too_near, *, seed: int) -> Plain:
+    def both(key: str, sets: tuple[Tensor, Tensor, Tensor]) -> Plain:
+        samples, held_out, train = sets
+        return {
+            key: call(copying, samples.clone(), held_out.clone(), train.clone()),
+            f"{key}, exchanged": call(copying, held_out.clone(), samples.clone(), train.clone()),
+        }
+
+    samples, held_out, train = three_sets(seed)
+    rows, _ = source(seed)
+    return {
+        **both("score", three_sets(seed)),
+        **both("levels", levels(seed)),
+        "hide": call(hide, rows.clone(), CROWD),
+        "hide odd": call(hide, rows.clone(), ODD_CROWD),
+        "chance": call(too_near, samples.clone(), held_out.clone(), train.clone()),
+        "chance of none": call(too_near, samples + 50, held_out.clone(), train.clone()),
+        "chance of all": call(too_near, train[:5] + 1e-4, held_out.clone(), train.clone()),
+    }
+
+
 PROBES = {
     "scores": Probe(("diversity", "inception_score"), run_scores),
     "frechet": Probe(("moments", "frechet"), run_frechet),
@@ -202,4 +263,5 @@ PROBES = {
     "unlike": Probe(("bias_factor", "limit", "fair_size"), run_unlike),
     "likely": Probe(("prediction",), run_likely),
     "bits": Probe(("log_evidence", "bits"), run_bits),
+    "copies": Probe(("copying", "hide", "too_near"), run_copies),
 }
