@@ -1,4 +1,4 @@
-"""What was measured: the chapters' costs, dgm's speed beside other libraries, and the mutants its tests kill.
+"""What was measured: chapters' costs, dgm's speed beside others, the mutants that tests and graders kill.
 
 The data are files in `docs/data`, written by the commands that measure. Where a file is missing, the page
 says that nothing has been measured yet and names the command.
@@ -14,7 +14,7 @@ from typing import Any
 
 DATA = Path("docs") / "data"
 PAGE = "reference/measurements.md"
-COMMANDS = {"costs": "make run", "bench": "make bench", "mutants": "make mutants"}
+COMMANDS = {"costs": "make run", "bench": "make bench", "mutants": "make mutants", "proof": "make proof"}
 # Of the drawing, in its own units.
 WIDTH, LEFT, RIGHT, TOP, ROW, FOOT = 640, 12, 70, 34, 40, 44
 
@@ -29,7 +29,7 @@ def read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
-def page(costs: Any, bench: Any, mutants: Any) -> str:
+def page(costs: Any, bench: Any, mutants: Any, proof: Any, versions: Any) -> str:
     """The whole page in MyST; each argument is the data of a file, or None."""
     return "\n".join(
         [
@@ -40,8 +40,12 @@ def page(costs: Any, bench: Any, mutants: Any) -> str:
             costs_section(costs),
             "\n## Speed beside other libraries\n",
             bench_section(bench),
-            "\n## Mutants\n",
+            "\n## Mutants of the library\n",
             mutants_section(mutants),
+            "\n## Graders\n",
+            proof_section(proof),
+            "\n## Versions\n",
+            versions_section(versions),
         ]
     )
 
@@ -66,8 +70,13 @@ def provenance(data: Any) -> str:
         parts.append(f"commit `{data['commit']}`")
     if data.get("versions"):
         parts.append(", ".join(f"{name} {version}" for name, version in data["versions"].items()))
-    if data.get("machine"):
-        parts.append(str(data["machine"]))
+    machine = data.get("machine")
+    if isinstance(machine, dict):
+        cores = f"{machine['cores']} cores" if machine.get("cores") else ""
+        python = f"Python {machine['python']}" if machine.get("python") else ""
+        machine = ", ".join(p for p in (cores, machine.get("machine", ""), python) if p)
+    if machine:
+        parts.append(str(machine))
     return f"Measured on {'; '.join(parts)}.\n" if parts else ""
 
 
@@ -100,33 +109,29 @@ def costs_section(data: Any) -> str:
     rows = rows_of(data, "chapters") if data else []
     if not rows:
         return missing("The chapters' seconds, memory and steps have", "costs")
+    names = ("seconds", "cpu_seconds", "peak_mb", "steps", "parameters")
     body = [
-        [
-            f"{{doc}}`/chapters/{row['chapter']}`",
-            number(row.get("seconds")),
-            number(row.get("peak_mb")),
-            number(row.get("steps")),
-            number(row.get("parameters")),
-        ]
+        [f"{{doc}}`/chapters/{row['chapter']}`", *(number(rounded(name, row.get(name))) for name in names)]
         for row in rows
     ]
-    seconds = [float(row["seconds"]) for row in rows if row.get("seconds") is not None]
-    memory = [row["peak_mb"] for row in rows if row.get("peak_mb") is not None]
-    steps = [row["steps"] for row in rows if row.get("steps") is not None]
+    known = {name: [row[name] for row in rows if row.get(name) is not None] for name in names}
+    whole = {name: sum(values) for name, values in known.items()}
+    whole["peak_mb"] = max(known["peak_mb"], default=0)
     body.append(
-        [
-            "**The whole course**",
-            f"**{number(sum(seconds))}**",
-            f"**{number(max(memory, default=None))}**",
-            f"**{number(sum(steps))}**",
-            "",
-        ]
+        ["**The whole course**", *(f"**{number(rounded(name, whole[name]) or None)}**" for name in names)]
     )
-    columns = ["Chapter", "Seconds", "Peak memory (MB)", "Training steps", "Parameters"]
+    columns = ["Chapter", "Seconds", "CPU-seconds", "Memory (MB)", "Training steps", "Parameters"]
     return (
-        "One run of each chapter from its first cell to its last, the start of the kernel included. The last "
-        "row has the sum of the seconds and of the steps, and the largest memory.\n\n"
-        f"{table(columns, body)}\n{provenance(data)}"
+        "One run of each chapter from its first cell to its last, the start of the kernel included. Memory "
+        "is the most that was held at once; parameters are those of all models that the chapter trains. The "
+        f"last row sums up, for the memory it has the largest.\n\n{table(columns, body)}\n{provenance(data)}"
+    )
+
+
+def rounded(name: str, value: Any) -> Any:
+    """Seconds and megabytes as whole numbers: their decimals are noise."""
+    return (
+        round(value) if isinstance(value, float) and name in ("seconds", "cpu_seconds", "peak_mb") else value
     )
 
 
@@ -156,8 +161,7 @@ def bench_section(data: Any) -> str:
         title = bench["bench"].replace("_", " ")
         out += [f"### {title[:1].upper()}{title[1:]}\n", "```{raw} html", drawing(title, ratios), "```\n"]
         out.append(bench_table(bench, ratios))
-        if bench.get("versions"):
-            out.append(f"{provenance({'versions': bench['versions']})}")
+        out.append(provenance({key: bench.get(key) for key in ("commit", "versions")}))
     others = [
         [bench["bench"], name.replace("_", " "), spread(figure), figure["unit"], limit(figure)]
         for bench in benches
@@ -288,7 +292,62 @@ def mutants_section(data: Any) -> str:
     )
 
 
+# Graders
+
+
+def proof_section(data: Any) -> str:
+    """A row for every exercise, and their sum."""
+    rows = rows_of(data, "tasks") if data else []
+    if not rows:
+        return missing("What the graders make of right and of wrong answers has", "proof")
+    body = []
+    for slug in sorted({row["slug"] for row in rows}):
+        own = [row for row in rows if row["slug"] == slug]
+        body.append([f"{{doc}}`/exercises/{slug}`", *(number(n) for n in graded(own))])
+    body.append(["**All**", *(f"**{number(n)}**" for n in graded(rows))])
+    columns = ["Exercise", "Tasks", "Right answers", "Wrong answers", "Mutants", "Refused", "Explained"]
+    return (
+        "Every grader was given right answers, wrong ones written by hand, and mutants of the solution. The "
+        "right ones passed, the wrong ones failed with the hint meant for them. Most mutants were refused; "
+        "each of the others was looked at, and is a right answer too or beyond what the task asks.\n\n"
+        f"{table(columns, body)}\n{provenance(data)}"
+    )
+
+
+def graded(rows: Sequence[dict[str, Any]]) -> list[int]:
+    """Tasks, right answers (the solution is one), wrong ones, mutants, refused and explained ones."""
+    sums = [sum(int(row.get(name, 0)) for row in rows) for name in ("wrong", "mutants", "killed")]
+    explained = sum(len(row.get("explained", ())) for row in rows)
+    return [len(rows), sum(int(row.get("variants", 0)) + 1 for row in rows), *sums, explained]
+
+
 def rate(row: dict[str, Any]) -> str:
     """Killed of those that can be killed, in per cent."""
     possible = int(row.get("mutants", 0)) - int(row.get("equivalent", 0))
     return f"{100 * int(row.get('killed', 0)) / possible:.1f} %" if possible > 0 else "–"
+
+
+# Versions
+
+
+def versions_section(data: Any) -> str:
+    """A row for every set of versions that the tests were run with."""
+    rows = rows_of(data, "rows") if data else []
+    if not rows:
+        return missing("Which versions of Python and of the packages pass the tests has", "versions")
+    packages = list(dict.fromkeys(name for row in rows for name in row.get("packages", {})))
+    body = [
+        [
+            row.get("name", ""),
+            row.get("python", ""),
+            *(row.get("packages", {}).get(name, "") for name in packages),
+            *(number(row.get(name)) for name in ("passed", "failed", "skipped")),
+        ]
+        for row in rows
+    ]
+    columns = ["Set", "Python", *packages, "Passed", "Failed", "Skipped"]
+    tests = " and ".join(f"`{path}`" for path in data.get("tests", [])) if isinstance(data, dict) else ""
+    what = f"The tests in {tests}" if tests else "The tests"
+    return (
+        f"{what}, with the lowest and the newest versions that the course allows.\n\n{table(columns, body)}"
+    )

@@ -12,10 +12,17 @@ ROOT = Path(__file__).resolve().parents[2]
 
 COSTS = {
     "commit": "abc123",
-    "machine": "2 cores",
+    "machine": {"cores": 2, "machine": "x86_64", "python": "3.11.7"},
     "versions": {"torch": "2.6"},
     "chapters": [
-        {"chapter": "00_start", "seconds": 31.4, "peak_mb": 512.0, "steps": 2000, "parameters": 1234},
+        {
+            "chapter": "00_start",
+            "seconds": 31.4,
+            "cpu_seconds": 20.2,
+            "peak_mb": 512,
+            "steps": 2000,
+            "parameters": 12,
+        },
         {"chapter": "02_vae", "seconds": 60.25, "peak_mb": 800.5, "steps": 15000, "parameters": None},
     ],
 }
@@ -46,27 +53,27 @@ MUTANTS = [
 
 
 def test_without_data_every_section_names_its_command():
-    page = m.page(None, None, None)
-    assert page.count("not been measured yet") == 3
+    page = m.page(*[None] * 5)
+    assert page.count("not been measured yet") == 5
     for command in m.COMMANDS.values():
         assert f"`{command}`" in page
 
 
 @pytest.mark.parametrize("empty", [[], {}, {"commit": "abc"}], ids=["list", "mapping", "no-rows"])
 def test_files_without_rows_are_as_good_as_none(empty):
-    assert m.page(empty, empty, empty).count("not been measured yet") == 3
+    assert m.page(*[empty] * 5).count("not been measured yet") == 5
 
 
 def test_costs_are_summed():
     text = m.costs_section(COSTS)
-    assert "| {doc}`/chapters/00_start` | 31.4 | 512 | 2,000 | 1,234 |" in text
-    assert "| {doc}`/chapters/02_vae` | 60.2 | 800 | 15,000 | – |" in text
-    assert "| **The whole course** | **91.7** | **800** | **17,000** |  |" in text
-    assert "Measured on commit `abc123`; torch 2.6; 2 cores." in text
+    assert "| {doc}`/chapters/00_start` | 31 | 20 | 512 | 2,000 | 12 |" in text
+    assert "| {doc}`/chapters/02_vae` | 60 | – | 800 | 15,000 | – |" in text
+    assert "| **The whole course** | **92** | **20** | **800** | **17,000** | **12** |" in text
+    assert "Measured on commit `abc123`; torch 2.6; 2 cores, x86_64, Python 3.11.7." in text
 
 
 def test_a_plain_list_of_costs_will_do():
-    assert "31.4" in m.costs_section(COSTS["chapters"])
+    assert "| 31 | 20 | 512 |" in m.costs_section(COSTS["chapters"])
 
 
 def test_ratios_stand_in_a_table_with_their_range():
@@ -106,6 +113,56 @@ def test_mutants_are_counted_and_equivalent_ones_left_out_of_the_rate():
     text = m.mutants_section({"modules": MUTANTS, "commit": "abc"})
     assert "| `vae/bounds` | 40 | 36 | 2 | 2 | 94.7 % |" in text
     assert "| **All** | **100** | **96** | **2** | **2** | **98.0 %** |" in text
+
+
+PROOF = {
+    "tasks": [
+        {
+            "slug": "00_start",
+            "task": "a",
+            "variants": 2,
+            "wrong": 6,
+            "mutants": 7,
+            "killed": 6,
+            "explained": [["x", "y"]],
+        },
+        {
+            "slug": "00_start",
+            "task": "b",
+            "variants": 3,
+            "wrong": 4,
+            "mutants": 3,
+            "killed": 3,
+            "explained": [],
+        },
+        {
+            "slug": "02_vae",
+            "task": "c",
+            "variants": 1,
+            "wrong": 5,
+            "mutants": 10,
+            "killed": 10,
+            "explained": [],
+        },
+    ]
+}
+
+
+def test_graders_are_summed_by_exercise():
+    text = m.proof_section(PROOF)
+    assert "| {doc}`/exercises/00_start` | 2 | 7 | 10 | 10 | 9 | 1 |" in text
+    assert "| **All** | **3** | **9** | **15** | **20** | **19** | **1** |" in text
+
+
+def test_versions_have_a_column_for_every_package_that_one_of_them_names():
+    rows = [
+        {"name": "lowest", "python": "3.11.7", "packages": {"torch": "2.6.0"}, "passed": 2083, "failed": 0},
+        {"name": "newest", "python": "3.13.1", "packages": {"numpy": "2.4"}, "passed": 2083, "failed": 1},
+    ]
+    text = m.versions_section({"tests": ["tests/unit", "tests/equations"], "rows": rows})
+    assert "The tests in `tests/unit` and `tests/equations`," in text
+    assert "| Set | Python | torch | numpy | Passed | Failed | Skipped |" in text
+    assert "| newest | 3.13.1 |  | 2.4 | 2,083 | 1 | – |" in text
 
 
 @pytest.mark.parametrize(
