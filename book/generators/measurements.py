@@ -14,7 +14,13 @@ from typing import Any
 
 DATA = Path("docs") / "data"
 PAGE = "reference/measurements.md"
-COMMANDS = {"costs": "make run", "bench": "make bench", "mutants": "make mutants", "proof": "make proof"}
+COMMANDS = {
+    "costs": "make run",
+    "bench": "make bench",
+    "mutants": "make mutants",
+    "proof": "make proof",
+    "versions": "make test-versions",
+}
 # Of the drawing, in its own units.
 WIDTH, LEFT, RIGHT, TOP, ROW, FOOT = 640, 12, 70, 34, 40, 44
 
