@@ -28,9 +28,12 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 ALT = re.compile(r'<img\b[^>]*?\balt="([^"]*)"', re.DOTALL)
 LABEL = re.compile(r"<label\b[^>]*>\s*<span>(.*?)</span>.*?<output\b[^>]*>(.*?)</output>", re.DOTALL)
 SOURCE = '<div class="dgm-source"'
-PARTS = re.compile(r"([,.;]?)\s*\\qquad\s*")
+PARTS = re.compile(r"\s*\\qquad\s*")
+WORD = re.compile(r"\\(?:text|textrm|mathrm)\{[^{}]*\}")
+HAN_ENTRY = re.compile(r"\\index\{(?=[\u2e80-\u9fff])")
 DISPLAYS = ("figure", "frames")
 WIDTH = 110  # characters of a line
+WIDEST = 140  # characters of a line that can be read when it is set as small as it must
 EXERCISES = "Exercises: "
 NUMBERED = re.compile(r"(?:chapters|exercises)/(\d+)_")
 
@@ -154,6 +157,7 @@ class Pages(SphinxPostTransform):
         for cell in self.document.findall(nodes.container):
             if "cell_output" in cell.get("classes", ()):
                 merge_printed(cell)
+                shrink_printed(cell)
 
 
 def merge_printed(cell: nodes.container) -> None:
@@ -164,6 +168,18 @@ def merge_printed(cell: nodes.container) -> None:
             text = before.astext().rstrip("\n") + "\n" + block.astext()
             before.replace_self(nodes.literal_block(text, text, **before.attributes))
             cell.remove(block)
+
+
+def shrink_printed(cell: nodes.container) -> None:
+    """Set a printed table smaller where that keeps its lines whole; LaTeX breaks what is wider still."""
+    for block in [child for child in cell.children if printed(child)]:
+        longest = max((len(line) for line in block.astext().splitlines()), default=0)
+        if WIDTH < longest <= WIDEST:
+            size = 9 * WIDTH / longest  # points; \footnotesize has 9
+            place = cell.index(block)
+            start = rf"\begingroup\fvset{{fontsize=\fontsize{{{size:.2f}}}{{{1.22 * size:.2f}}}\selectfont}}"
+            cell.insert(place, nodes.raw("", start, format="latex"))
+            cell.insert(place + 2, nodes.raw("", r"\endgroup", format="latex"))
 
 
 def printed(node: nodes.Node) -> bool:
@@ -183,6 +199,27 @@ def visit_image(translator: LaTeXTranslator, node: nodes.image) -> None:
             translator.body[place] = rf"\coursealt{{{code}}}{{{translator.body[place]}}}"
 
 
+def in_lines(tex: str) -> str:
+    """The parts of a formula under one another; a word between two parts begins the line of the second."""
+    parts = PARTS.split(tex)
+    lines = parts[:1]
+    for part in parts[1:]:
+        lines[-1:] = (
+            [lines[-1] + r"\quad " + part] if WORD.fullmatch(lines[-1].strip()) else [lines[-1], part]
+        )
+    return r" \\[4pt] ".join(line.strip() for line in lines)
+
+
+def visit_index(translator: LaTeXTranslator, node: addnodes.index) -> None:
+    """An entry of the index; makeindex, which knows bytes only, gets a sign before a Chinese one."""
+    start = len(translator.body)
+    try:
+        LaTeXTranslator.visit_index(translator, node)
+    except nodes.SkipNode:
+        translator.body[start:] = [HAN_ENTRY.sub(r"\\index{.", part) for part in translator.body[start:]]
+        raise
+
+
 def nothing_open(translator: LaTeXTranslator, node: nodes.image) -> None:
     """Nothing is left open."""
 
@@ -196,7 +233,7 @@ def visit_math_block(translator: LaTeXTranslator, node: nodes.math_block) -> Non
     except nodes.SkipNode:
         if PARTS.search(text) and "&" not in text and r"\\" not in text:
             display = "".join(translator.body[start:])
-            lines = r"\begin{gathered}" + PARTS.sub(r"\1 \\\\[4pt] ", text) + r"\end{gathered}"
+            lines = rf"\begin{{gathered}}{in_lines(text)}\end{{gathered}}"
             broken = display.replace(text, lines)
             translator.body[start:] = [f"\\coursedisplay{{{text}}}{{{display}}}{{{broken}}}"]
         raise
@@ -211,6 +248,7 @@ def settings(app: Sphinx, config: Config) -> None:
     config.suppress_warnings = [*config.suppress_warnings, "toc.not_included"]  # the reference of dgm
     config.latex_engine = "xelatex"
     config.latex_use_xindy = False
+    config.today_fmt = "%-d %B %Y"
     config.latex_docclass = {"manual": "book"}
     config.latex_domain_indices = False
     config.latex_show_urls = "no"
@@ -255,6 +293,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_transform(PrintOutputs)
     app.add_post_transform(Captions)
     app.add_post_transform(Pages)
+    app.add_node(addnodes.index, override=True, latex=(visit_index, nothing_open))
     app.add_node(nodes.math_block, override=True, latex=(visit_math_block, nothing_open))
     app.add_node(nodes.image, override=True, latex=(visit_image, nothing_open))
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

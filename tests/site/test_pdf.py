@@ -128,6 +128,18 @@ def test_lines_that_a_cell_printed_come_in_one_block():
     assert cell[0]["classes"] == ["output"]
 
 
+@pytest.mark.parametrize(("width", "children"), [(110, 1), (111, 3), (140, 3), (141, 1)])
+def test_a_wide_table_is_set_smaller_and_a_long_line_is_not(width, children):
+    text = "short\n" + "x" * width
+    cell = nodes.container("", nodes.literal_block(text, text, language="myst-ansi"))
+    printing.shrink_printed(cell)
+    assert len(cell) == children
+    if children == 3:
+        size = float(re.search(r"fontsize\{([\d.]+)\}", cell[0].astext())[1])
+        assert size * width == pytest.approx(9 * printing.WIDTH, rel=1e-3)
+        assert cell[2].astext() == r"\endgroup"
+
+
 CELLS = [
     pytest.param(code, id=f"{path.parent.name}-{path.stem}-{index}")
     for path in (ROOT / "chapters" / "02_vae.ipynb", ROOT / "chapters" / "09_autoregressive.ipynb")
@@ -217,10 +229,11 @@ def test_the_list_of_equations_escapes_and_keeps_to_the_chapters_chosen():
     ("tex", "broken"),
     [
         (r"a = b, \qquad c = d.", r"\begin{gathered}a = b, \\[4pt] c = d.\end{gathered}"),
+        (r"a \qquad \text{so} \qquad b", r"\begin{gathered}a \\[4pt] \text{so}\quad b\end{gathered}"),
         (r"a = b, \quad c = d.", ""),
         (r"a &= b, \qquad c", ""),
     ],
-    ids=["parts", "one", "aligned"],
+    ids=["parts", "word", "one", "aligned"],
 )
 def test_a_wide_display_has_a_form_in_lines(tex, broken):
     translator = SimpleNamespace(body=[], config=SimpleNamespace(math_number_all=False))
