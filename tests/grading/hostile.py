@@ -42,8 +42,23 @@ HOSTILE = {
     ),
     "sleeps for ever": Hostile("import time\ntime.sleep(10_000)", outcome="late"),
     "50 MB of output": Hostile(f"print('x' * 50_000_000){GOOD}", full=True),
+    "50 MB of errors": Hostile(f"import sys\nsys.stderr.write('x' * 50_000_000){GOOD}", full=True),
+    "50 MB past Python": Hostile(
+        f"import os\nfor i in range(50):\n    os.write(1, b'x' * 1_000_000){GOOD}", full=True
+    ),
     "output without end": Hostile("while True:\n    print('x' * 1_000_000)", outcome="late"),
     "recursion": Hostile("def kl(mu, logvar):\n    return kl(mu, logvar)"),
+    "reads what nobody types": Hostile("name = input('name? ')" + GOOD, stopped="EOFError"),
+    "breakpoint": Hostile("breakpoint()" + GOOD, outcome="any"),
+    "an error that has no words": Hostile(
+        "class Mute(Exception):\n    def __str__(self):\n        raise self\n    __repr__ = __str__\n"
+        "def kl(mu, logvar):\n    raise Mute"
+    ),
+    "an error of the cell that has no words": Hostile(
+        "class Mute(Exception):\n    def __str__(self):\n        raise self\n    __repr__ = __str__\n"
+        "raise Mute" + GOOD,
+        stopped="Mute",
+    ),
     # ends Python
     "sys.exit": Hostile("import sys\nsys.exit(0)" + GOOD, stopped="SystemExit"),
     "sys.exit in the function": Hostile("import sys\ndef kl(mu, logvar):\n    sys.exit(0)"),
@@ -53,12 +68,19 @@ HOSTILE = {
     "kills everything": Hostile(
         "import os\ntry:\n    os.kill(-1, 9)\nexcept OSError:\n    pass" + GOOD, full=True
     ),
+    "closes every file": Hostile("import os\nos.closerange(0, 256)" + GOOD, outcome="any"),
     # takes all there is
     "8 GB": Hostile("x = bytearray(8 << 30)" + GOOD, stopped="MemoryError"),
     "8 GB of tensor": Hostile("x = torch.ones(1 << 30, dtype=torch.float64)" + GOOD, stopped="Error"),
     "fork bomb": Hostile("import os\nwhile True:\n    os.fork()", outcome="any"),
     "forks and sleeps": Hostile(
         "import os, time\nif os.fork() == 0:\n    time.sleep(10_000)\n    os._exit(0)" + GOOD, full=True
+    ),
+    "both halves of a fork reply": Hostile("import os\nif os.fork():\n    os.wait()" + GOOD, outcome=FORGED),
+    "a daemon": Hostile(
+        "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n"
+        "        time.sleep(10_000)\n    os._exit(0)" + GOOD,
+        full=True,
     ),
     "threads": Hostile(
         "import threading, time\nwhile True:\n    threading.Thread(target=time.sleep, args=(99,)).start()",
@@ -97,6 +119,18 @@ HOSTILE = {
         "assert libc.mount(b'x', b'/scratch', b'tmpfs', 0, None) == 0, 'refused'" + GOOD,
         stopped="refused",
     ),
+    "memory of the process": Hostile("open('/proc/self/mem', 'r+b')" + GOOD, stopped="FileNotFound"),
+    "a user namespace of its own": Hostile(
+        "import ctypes\nassert ctypes.CDLL(None).unshare(0x10000000) == 0, 'refused'\n"
+        "open('/grader/checks/02_vae/probes.py', 'a')" + GOOD,
+        stopped="Error",
+    ),
+    "more time for itself": Hostile(
+        "import resource\nresource.setrlimit(resource.RLIMIT_CPU, (99_999, 99_999))" + GOOD, stopped="Error"
+    ),
+    "deletes all there is": Hostile(
+        "import shutil\nshutil.rmtree('/', ignore_errors=True)" + GOOD, full=True
+    ),
     # tells lies
     "equals everything": Hostile(
         "class Always:\n    def __eq__(self, other):\n        return True\n    __ne__ = __lt__ = __eq__\n"
@@ -107,6 +141,23 @@ HOSTILE = {
         "    def __eq__(self, other):\n        return True\n"
         "def kl(mu, logvar):\n    return torch.zeros(len(mu), dtype=mu.dtype).as_subclass(Liar)"
     ),
+    "wrong dtype": Hostile(GOOD.replace(".sum(dim=1)", ".sum(dim=1).float()")),
+    "whole numbers": Hostile(GOOD.replace(".sum(dim=1)", ".sum(dim=1).long()")),
+    "infinity": Hostile(
+        "def kl(mu, logvar):\n    return torch.full((len(mu),), float('inf'), dtype=mu.dtype)"
+    ),
+    "a numpy array": Hostile(GOOD.replace(".sum(dim=1)", ".sum(dim=1).detach().numpy()")),
+    "a whole number of a million figures": Hostile("def kl(mu, logvar):\n    return 1 << 3_000_000"),
+    "a number that lies": Hostile(
+        "class One(float):\n    def __float__(self):\n        return 1.0\n    __abs__ = __sub__ = __float__\n"
+        "def kl(mu, logvar):\n    return [One(i) for i in range(len(mu))]"
+    ),
+    "a list that never ends": Hostile(
+        "class Endless(list):\n    def __iter__(self):\n        while True:\n            yield 0\n"
+        "def kl(mu, logvar):\n    return Endless()",
+        outcome="any",
+    ),
+    "a dict of itself": Hostile("def kl(mu, logvar):\n    x = {}\n    x['x'] = x\n    return x"),
     "huge": Hostile("def kl(mu, logvar):\n    return torch.zeros(50_000_000)"),
     "a list without end": Hostile("def kl(mu, logvar):\n    x = []\n    x.append(x)\n    return x"),
     "a list of a million": Hostile(
@@ -122,6 +173,22 @@ HOSTILE = {
     "patched torch": Hostile(
         "torch.Tensor.__eq__ = lambda *a: True\ntorch.equal = torch.allclose = lambda *a, **k: True"
         "\ntorch.Tensor.tolist = lambda self: [0.0] * self.numel()" + BAD
+    ),
+    "patched random numbers": Hostile(
+        "torch.randn = lambda *shape, **kw: torch.zeros(shape, dtype=torch.float64)\n"
+        "torch.Generator.manual_seed = lambda self, seed: self" + BAD,
+        outcome="any",
+    ),
+    "seeds of its own": Hostile("torch.manual_seed(0)\nimport random\nrandom.seed(0)" + GOOD, full=True),
+    "another default dtype": Hostile(
+        "torch.set_default_dtype(torch.float16)" + GOOD, outcome="any", full=True
+    ),
+    "another device": Hostile("torch.set_default_device('meta')" + BAD, outcome="any"),
+    "a tracer": Hostile("import sys\nsys.settrace(lambda *a: None)" + GOOD, full=True),
+    "modules gone": Hostile(
+        "import sys\nfor name in [n for n in sys.modules if n.startswith(('coursekit', 'json'))]:\n"
+        "    sys.modules[name] = None" + BAD,
+        outcome="any",
     ),
     "patched numpy": Hostile("import numpy\nnumpy.allclose = lambda *a, **k: True" + BAD),
     "patched builtins": Hostile(

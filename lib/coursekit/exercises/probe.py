@@ -52,7 +52,7 @@ def run_probe(probe: Probe, namespace: Mapping[str, Any], seed: int) -> Plain:
         try:
             return {"data": probe.run(*(namespace[name] for name in probe.answers), seed=seed)}
         except Exception as error:  # an answer so odd that even writing it down fails
-            return {"failed": _text(f"{type(error).__name__}: {error}")}
+            return {"failed": _text(f"{type(error).__name__}: {_words(error)}")}
 
 
 def call(fn: Any, *args: Any, **kwargs: Any) -> Plain:
@@ -166,7 +166,7 @@ def _attempt(
     try:
         value = read(fn(*args, **kwargs))
     except NotImplementedError as error:
-        if NOT_DONE in str(error):
+        if NOT_DONE in _words(error):
             return {"kind": "not done", "name": name}
         return _raised(error, blame or fn, name)
     except (Exception, SystemExit) as error:
@@ -197,7 +197,7 @@ def _raised(error: BaseException, fn: Any, name: str) -> Plain:
         "kind": "raised",
         "name": name,
         "type": type(error).__name__,
-        "message": _text(str(error)),
+        "message": _words(error),
         "line": _text(line or ""),
     }
 
@@ -217,6 +217,14 @@ def _number(value: float | int | bool) -> float | int | str:
     if isinstance(value, int):
         return int(value) if abs(value) < 2**63 else "inf"
     return float(value) if math.isfinite(value) else str(float(value))
+
+
+def _words(error: BaseException) -> str:
+    """What an error says; nothing where saying it fails."""
+    try:
+        return _text(str(error))
+    except Exception:
+        return ""
 
 
 def _text(text: str) -> str:

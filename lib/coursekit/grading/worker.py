@@ -380,7 +380,11 @@ def _cell(source: str, name: str, namespace: dict[str, Any]) -> str:
             else None
         )
         where = f", line {line} of the cell" if line else ""
-        return f"{type(error).__name__}: {str(error)[:300]}{where}"
+        try:
+            said = str(error)[:300]
+        except Exception:  # an error that cannot even be printed
+            said = ""
+        return f"{type(error).__name__}: {said}{where}"
     return ""
 
 
