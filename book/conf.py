@@ -13,7 +13,7 @@ edition = "instructor" if tags.has("instructor") else "student"  # type: ignore[
 
 project = "Deep generative models"
 dgm_edition = edition
-author = "The authors of the course"
+author = "the authors of the course"
 copyright = "the authors of the course; text and figures CC BY 4.0, code MIT"
 language = "en"
 

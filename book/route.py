@@ -57,7 +57,9 @@ def arrow(start: Chapter, end: Chapter) -> str:
     x1, y1, y2 = x1 + WIDTH, y1 + HEIGHT / 2, y2 + HEIGHT / 2
     bend = x1 + (ACROSS - WIDTH) / 2  # turns in the first gap, then runs level
     level = x1 + (ACROSS - WIDTH)
-    return f'<path d="M{x1:g} {y1:g}C{bend:g} {y1:g} {bend:g} {y2:g} {level:g} {y2:g}H{x2 - 2:g}"/>'
+    way = f"M{x1:g} {y1:g}C{bend:g} {y1:g} {bend:g} {y2:g} {level:g} {y2:g}H{x2 - 1:g}"
+    # In a stylesheet the address of the arrow's head would be that file's.
+    return f'<path d="{way}" marker-end="url(#route-head)"/>'
 
 
 def svg() -> str:
@@ -67,7 +69,7 @@ def svg() -> str:
     width = max(corner(c)[0] for c in CHAPTERS) + WIDTH + MARGIN
     height = max(corner(c)[1] for c in CHAPTERS) + HEIGHT + MARGIN
     head = (
-        '<marker id="route-head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
+        '<marker id="route-head" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="6" markerHeight="6" '
         'orient="auto"><path d="M0 0L8 4L0 8z"/></marker>'
     )
     return "\n".join(
