@@ -77,6 +77,7 @@ def fit(
     keep_best: Sequence[str] = (),
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
+    write: bool = True,
     progress: bool = True,
 ) -> History:
     """Call `step` on one batch after another, and look after everything around it.
@@ -106,6 +107,8 @@ def fit(
             the run is interrupted or fails.
         checkpoint: the file to write to and, if it is there, to resume from; needs `state`.
         checkpoint_every: in steps; a twentieth of `steps` when None. The last step is always saved.
+        write: False only reads the checkpoint: for those of several processes (`dgm.parallel`) that leave the
+            writing to the first.
         progress: show a progress bar.
     Returns:
         The history of the whole run, the part before a resumption included.
@@ -137,7 +140,7 @@ def fit(
 
     def save(done: int) -> None:
         nonlocal saved_at
-        if path is not None and saved_at != done:
+        if path is not None and write and saved_at != done:
             save_tree(path, _run_tree(identity, done, state, batches, history, best))
             saved_at = done
 

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 LIB = ROOT / "lib"
 
-GROUND = {"tensor", "nn", "prob", "bar"}
+GROUND = {"tensor", "nn", "prob", "bar", "parallel"}
 FAMILIES = {"vae", "gan", "flows", "diffusion", "autoregressive"}
 LOOP = {"train", "checkpoint"}  # one room in two modules
 BESIDE = FAMILIES | LOOP | {"data"}

@@ -6,9 +6,13 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 BUDGETS = ("full", "quarter")
 LEVELS, SHAPE, DIMS = 17, (1, 8, 8), 64  # of the digits
@@ -105,7 +109,7 @@ class Recipe(ABC):
         """
 
 
-def fingerprint(recipe: Recipe) -> str:
+def fingerprint(recipe: DataclassInstance) -> str:
     """Tell recipes apart: 12 hexadecimal digits that change with any field.
 
     Args:
