@@ -50,6 +50,7 @@ def test_hostile_answer(sandbox: Sandbox, name: str) -> None:
     assert len(marks.log) < 20_000
     after = mark_answer(SOURCE, KL, (GOOD,), sandbox, 5)
     assert after.got == after.possible, after
+    assert after.log == ""  # nor does torch itself say anything in a cell
 
 
 @pytest.mark.slow

@@ -92,6 +92,7 @@ def _load(checks: Path) -> dict[str, Any]:
     from coursekit.exercises.task import load_probes
 
     torch.set_num_threads(1)
+    torch.ones(1) + 1  # the first sum reads /proc/cpuinfo; in a cell, which has no /proc, it would complain
     folders = [folder for folder in sorted(checks.iterdir()) if folder.is_dir()]
     if any("optim" in (folder / "probes.py").read_text() for folder in folders):
         # The first optimiser of a process imports for seconds; it makes every fork dearer by a fifth, too.
