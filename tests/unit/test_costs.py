@@ -80,6 +80,13 @@ def test_the_table_follows_the_chapters(course: Path) -> None:
     assert "01_a has changed" in finding
 
 
+def test_a_busy_machine_does_not_spoil_the_seconds(course: Path) -> None:
+    busy = replace(COST, seconds=300.0, load=9.0)
+    for new, kept in ((busy, 300.0), (COST, 61.2), (busy, 61.2), (replace(busy, digest="other"), 300.0)):
+        costs.write(course, [new])
+        assert costs.read(course)["01_a"].seconds == kept
+
+
 def test_text_alone_changes_no_cost_and_the_recipes_do(course: Path) -> None:
     py = course / "chapters" / "01_a.py"
     before = costs.digest_of(py, course)
