@@ -34,16 +34,16 @@ PROGRAMS = {
 STYLES = {
     "fontspec.sty": "texlive-latex-recommended",
     "polyglossia.sty": "texlive-latex-recommended",
-    "accsupp.sty": "texlive-latex-recommended",
+    "accsupp.sty": "texlive-latex-extra",
     "titlesec.sty": "texlive-latex-extra",
     "tabulary.sty": "texlive-latex-extra",
     "needspace.sty": "texlive-latex-extra",
-    "lmroman10-regular.otf": "lmodern",
+    "pzdr.tfm": "texlive-fonts-recommended",
+    "lmroman10-regular.otf": "fonts-lmodern",
 }
 FONTS = {
     "DejaVu Sans": "fonts-dejavu-core",
     "DejaVu Sans Mono": "fonts-dejavu-core",
-    "DejaVu Sans Mono:style=Oblique": "fonts-dejavu-extra",
     "Noto Serif CJK SC": "fonts-noto-cjk",
     "Noto Sans CJK SC": "fonts-noto-cjk",
 }

@@ -4,6 +4,7 @@ import ast
 import base64
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -322,6 +323,8 @@ def sample() -> bytes:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """LaTeX's folder after a chapter and the sample have been set."""
     if lacks := pdf.missing():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{pdf.advice(lacks)} (.ci/run installs them)")
         pytest.skip(pdf.advice(lacks))
     tree = pdf.tree("student", [CHAPTER]) | {f"exercises/{CHAPTER}.ipynb": sample()}
     out = tmp_path_factory.mktemp("pdf")
