@@ -320,8 +320,9 @@ def test_answers_are_folded(site: Path) -> None:
     source = (ROOT / "chapters" / f"{CHAPTER}.py").read_text(encoding="utf-8")
     answers = text.count('<summary class="admonition-title">Answer</summary>')
     assert answers == source.count(":::{admonition} Answer") > 0
-    assert text.count('<details class="admonition dropdown">') == answers
-    assert " open" not in "".join(re.findall(r'<details class="admonition[^>]*>', text))
+    folds = [fold for fold in Tags(text).of("details") if "admonition" in (fold.get("class") or "").split()]
+    assert len(folds) == answers
+    assert not any("open" in fold for fold in folds)
 
 
 def test_formulas_come_from_the_site(site: Path) -> None:
@@ -362,6 +363,26 @@ def test_a_second_build_reads_nothing_again(site: Path, capfd: pytest.CaptureFix
         further=LENIENT,
     )
     assert " 0 added, 0 changed, 0 removed" in capfd.readouterr().out
+
+
+def test_with_an_address_the_site_holds_notebooks_for_colab(tmp_path: Path) -> None:
+    tree = {name: title_only(content) for name, content in build.notebooks("student").items()}
+    address = [f"-Ddgm_repository.{key}={value}" for key, value in SOMEWHERE.items()]
+    site = build.build(
+        "html",
+        "student",
+        tmp_path,
+        tree=build.pages() | tree,
+        strict=False,
+        further=["-q", *LENIENT, *address],
+    )
+    for folder in ("chapters", "exercises"):
+        for chapter in course.CHAPTERS:
+            notebook = nbformat.read(site / "colab" / folder / f"{chapter.slug}.ipynb", 4)
+            assert any("git clone" in cell.source for cell in notebook.cells)
+            links = [a.get("href") or "" for a in Tags(page(site, f"{folder}/{chapter.slug}.html")).of("a")]
+            there = f"some.course/blob/gh-pages/colab/{folder}/{chapter.slug}.ipynb"
+            assert sum(link.endswith(there) for link in links) == 1
 
 
 # --- serving --------------------------------------------------------------------------------------------
