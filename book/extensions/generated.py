@@ -24,9 +24,16 @@ class BareAuthorYear(AuthorYearReferenceStyle):
     author_year_sep: BaseText | str = " "
 
 
+def mend_lists(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Sphinx calls the bibliography a list, and its entries by a role that is out of use and no list's."""
+    if context.get("body"):
+        context["body"] = context["body"].replace(' role="doc-biblioentry"', ' role="listitem"')
+
+
 def setup(app: Any) -> dict[str, Any]:
     """Called by Sphinx."""
     register_plugin("sphinxcontrib.bibtex.style.referencing", "bare_author_year", BareAuthorYear)
+    app.connect("html-page-context", mend_lists)
     app.add_css_file("generated.css")
     app.add_js_file("equations.js", loading_method="defer")
     return {"parallel_read_safe": True, "parallel_write_safe": True}

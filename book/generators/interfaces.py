@@ -23,7 +23,11 @@ ENTRY = re.compile(
     r"^(?P<names>\*{0,2}\w+(?:\s*,\s*\*{0,2}\w+)*)\s*(?P<type>\([^)]*\))?\s*:\s+(?P<text>.*)$", re.S
 )
 # Code spans and formulas, which Markdown must get as they are; between them its signs are taken literally.
-VERBATIM = re.compile(r"(``.+?``|`[^`\n]+`|\$\$.+?\$\$|\$(?!\s)[^$]+?(?<!\s)\$)", re.S)
+VERBATIM = re.compile(
+    r"(``.+?``|`[^`\n]+`|\$\$.+?\$\$|\$(?!\s)[^$]+?(?<!\s)\$|\*\*(?!\s)[^*\n]+(?<!\s)\*\*)", re.S
+)
+# A formula that is a paragraph of its own is set as one.
+ALONE = re.compile(r"(?:^|(?<=\n\n))\$(?P<tex>(?!\s)[^$]+?(?<!\s))\$(?P<end>[.,;:]?)(?=\n\n|$)")
 ALIGNED = re.compile(r"^(?P<name>\w+)[ ]{2,}(?P<text>\S.*)$")
 Definition = ast.FunctionDef | ast.ClassDef
 
@@ -304,8 +308,12 @@ def markdown(text: str, paths: dict[str, str], package: str) -> str:
     """Docstring text for MyST: signs of Markdown outside code and formulas escaped, names linked."""
     return "".join(
         _span(part, paths, package) if i % 2 else _escape(part)
-        for i, part in enumerate(VERBATIM.split(_lists(text)))
+        for i, part in enumerate(VERBATIM.split(ALONE.sub(_displayed, _lists(text))))
     )
+
+
+def _displayed(match: re.Match[str]) -> str:
+    return f"$$ {' '.join(match['tex'].split())}{match['end']} $$"
 
 
 def _span(span: str, paths: dict[str, str], package: str) -> str:

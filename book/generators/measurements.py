@@ -211,7 +211,7 @@ def bench_table(bench: dict[str, Any], ratios: dict[str, list[float]]) -> str:
         times = [number(row.get(f"{package}_ms")) for package in packages]
         low, high = number(min(values)), number(max(values))
         body.append([name, *times, number(statistics.median(values)), f"{low} to {high}"])
-    columns = ["", *(f"{package} (ms)" for package in packages), "Ratio", "Least to most"]
+    columns = ["Work", *(f"{package} (ms)" for package in packages), "Ratio", "Least to most"]
     return table(columns, body)
 
 
@@ -227,7 +227,7 @@ def drawing(title: str, ratios: dict[str, list[float]]) -> str:
     height = TOP + ROW * len(ratios) + FOOT
     bottom = TOP + ROW * len(ratios)
     parts = [
-        f'<div class="ratios"><svg viewBox="0 0 {WIDTH} {height}" role="img" '
+        f'<div class="ratios" tabindex="0"><svg viewBox="0 0 {WIDTH} {height}" role="img" '
         f'aria-label="{escape(described(title, ratios))}">',
         f'<line class="draw" x1="{x(1):.1f}" x2="{x(1):.1f}" y1="{TOP - 12}" y2="{bottom + 6}"/>',
         f'<text class="note" x="{x(1):.1f}" y="{TOP - 18}" text-anchor="middle">'

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from extensions.generated import BareAuthorYear
+from extensions.generated import BareAuthorYear, mend_lists
 
 from coursekit.authoring import bibliography
 
@@ -87,3 +87,14 @@ def test_a_citation_has_no_brackets_and_no_comma():
     style = BareAuthorYear()
     assert style.bracket_parenthetical.left == style.bracket_parenthetical.right == ""
     assert str(style.author_year_sep) == " "
+
+
+def test_the_entries_of_the_list_are_its_items():
+    """Sphinx gives them a role that no list may hold, which a screen reader then drops."""
+    context = {
+        "body": '<div role="list" class="citation-list">\n<div class="citation" role="doc-biblioentry">'
+    }
+    mend_lists(None, "page", "page.html", context, None)
+    assert (
+        context["body"] == '<div role="list" class="citation-list">\n<div class="citation" role="listitem">'
+    )

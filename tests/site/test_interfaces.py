@@ -130,8 +130,10 @@ def test_sections_are_found_with_their_continuation_lines():
         ("``dgm.vae.elbo`` too", "{py:obj}`dgm.vae.elbo <dgm.vae.elbo>` too"),
         ("bounds    two terms\ngan       a game", "- `bounds`: two terms\n- `gan`: a game"),
         ("- one\n- two", "- one\n- two"),
+        ("Sum.\n\n$a +\nb$.\n\nBut $c$\nhere.", "Sum.\n\n$$ a + b. $$\n\nBut $c$\nhere."),
+        ("at z **detached** and 2 * 3 ** 4", r"at z **detached** and 2 \* 3 \*\* 4"),
     ],
-    ids=["signs", "verbatim", "link", "double", "columns", "list"],
+    ids=["signs", "verbatim", "link", "double", "columns", "list", "formula", "strong"],
 )
 def test_docstring_text_becomes_markdown(text, shown):
     assert markdown(text, {"dgm.vae.elbo": "dgm.vae.elbo"}, "dgm.vae") == shown

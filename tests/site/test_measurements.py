@@ -78,7 +78,7 @@ def test_a_plain_list_of_costs_will_do():
 
 def test_ratios_stand_in_a_table_with_their_range():
     text = m.bench_section(BENCH)
-    assert "|  | dgm (ms) | zuko (ms) | Ratio | Least to most |" in text
+    assert "| Work | dgm (ms) | zuko (ms) | Ratio | Least to most |" in text
     assert "| d = 2, sample | 1.25 | 2.50 | 2.00 | 1.90 to 2.40 |" in text
     assert "| d = 64, <b> | – | – | 0.750 | 0.700 to 0.800 |" in text
     assert "| vae_digits | test nats | 101 ± 1.4 | nats | at most 110 |" in text
