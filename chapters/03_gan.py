@@ -966,6 +966,20 @@ assert max(found[4]) >= 3
 # second derivatives cost several times the plain step. That's why large models use cheaper means, and the
 # reason to know this one is the diagnosis it confirms.
 #
+# **The full budget.** All of this fits a laptop. On a GPU the same game, with R1 to hold the judge's slope,
+# is played by larger DCGANs on the 28 by 28 pixels of MNIST. The cell shows what such a run left behind, if
+# one is stored; with `DGM_BUDGET=full` it trains the model itself. Its figures are of pixels and don't
+# compare with those of the features above.
+
+# %%
+from dgm.recipes.full import full_result
+
+full = full_result("gan", train=budget(cpu=False, full=True))
+print(full.text)
+if full.samples is not None:
+    figure(image_grid(full.samples, columns=16), alt=full.alt)
+
+# %% [markdown]
 # ## 13 Think
 #
 # 1. A judge's training loss has been $0.001$ for an hour. Is that good news? What would you look at?

@@ -19,6 +19,7 @@ from PIL import Image
 from torch import nn
 
 from dgm.checkpoint import load_tree
+from dgm.data import Batches
 from dgm.parallel import Shard
 from dgm.recipes.base import Model, fingerprint
 from dgm.recipes.full import FULL, FULL_UNITS, full_figures, full_result, train_full
@@ -184,7 +185,7 @@ def test_what_does_not_fit_is_refused():
 @pytest.mark.parametrize("name", FULL)
 def test_a_stopped_run_goes_on_bit_for_bit(name, tmp_path, monkeypatch):
     whole = trained(name, steps=6)
-    monkeypatch.setattr(Run, "own_seed", stops_after(3))
+    monkeypatch.setattr(Batches, "__next__", stops_after(3))
     with pytest.raises(InterruptedError):
         trained(name, steps=6, checkpoint=tmp_path / "run.safetensors")
     monkeypatch.undo()
@@ -197,17 +198,17 @@ def test_a_stopped_run_goes_on_bit_for_bit(name, tmp_path, monkeypatch):
 
 
 def stops_after(steps):
-    """`Run.own_seed`, which every step calls, but for an error in the step after so many."""
-    original, calls = Run.own_seed, 0
+    """What deals the batches, but for an error after so many."""
+    original, calls = Batches.__next__, 0
 
-    def own_seed(run):
+    def deal(batches):
         nonlocal calls
         calls += 1
         if calls > steps:
             raise InterruptedError
-        return original(run)
+        return original(batches)
 
-    return own_seed
+    return deal
 
 
 def test_noise_of_the_parts_is_the_noise_of_the_whole():
@@ -320,7 +321,7 @@ def test_the_command_stores_figures_with_all_that_they_depend_on(name, call, tmp
 
 
 def test_the_command_goes_on_where_it_was_stopped(call, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(Run, "own_seed", stops_after(2))
+    monkeypatch.setattr(Batches, "__next__", stops_after(2))
     with pytest.raises(InterruptedError):
         # an error of the system, but not one that the command line knows: the checkpoint stays
         raise_through(call("gan"))

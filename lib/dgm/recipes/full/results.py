@@ -298,7 +298,7 @@ def full_result(family: str, *, train: bool = False, folder: str | Path = "resul
     path = folder / f"full_{family}.json"
     if not path.is_file():
         return FullResult(
-            f"no result of the full budget is stored for the {NAMES[family]}; on a machine with a GPU:\n"
+            f"no result of the full budget is stored ({NAMES[family]}); on a machine with a GPU:\n"
             f'make full ARGS="{family} --data data --download"',
             None,
             "",
