@@ -173,8 +173,9 @@ def merge_printed(cell: nodes.container) -> None:
 def shrink_printed(cell: nodes.container) -> None:
     """Set a printed table smaller where that keeps its lines whole; LaTeX breaks what is wider still."""
     for block in [child for child in cell.children if printed(child)]:
-        longest = max((len(line) for line in block.astext().splitlines()), default=0)
-        if WIDTH < longest <= WIDEST:
+        wide = [len(line) for line in block.astext().splitlines() if len(line) > WIDTH]
+        longest = max(wide, default=0)
+        if len(wide) > 1 and longest <= WIDEST:  # one long line is a sentence
             size = 9 * WIDTH / longest  # points; \footnotesize has 9
             place = cell.index(block)
             start = rf"\begingroup\fvset{{fontsize=\fontsize{{{size:.2f}}}{{{1.22 * size:.2f}}}\selectfont}}"

@@ -129,9 +129,11 @@ def test_lines_that_a_cell_printed_come_in_one_block():
     assert cell[0]["classes"] == ["output"]
 
 
-@pytest.mark.parametrize(("width", "children"), [(110, 1), (111, 3), (140, 3), (141, 1)])
-def test_a_wide_table_is_set_smaller_and_a_long_line_is_not(width, children):
-    text = "short\n" + "x" * width
+@pytest.mark.parametrize(
+    ("lines", "width", "children"), [(2, 110, 1), (2, 111, 3), (2, 140, 3), (2, 141, 1), (1, 120, 1)]
+)
+def test_a_wide_table_is_set_smaller_and_a_long_line_is_not(lines, width, children):
+    text = "short\n" + "\n".join(["x" * width] * lines)
     cell = nodes.container("", nodes.literal_block(text, text, language="myst-ansi"))
     printing.shrink_printed(cell)
     assert len(cell) == children
