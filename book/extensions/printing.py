@@ -46,10 +46,10 @@ def caption_of(page: str) -> tuple[str, str]:
 
     Returns:
         The text alternative of the picture that is shown first, and, of a slider, where it stands
-        ("temperature: 0.5"); empty strings where there is none.
+        (“temperature” at 0.5); empty strings where there is none.
     """
     alt, label = ALT.search(page), LABEL.search(page)
-    stands = f"{label[1]}: {label[2]}" if label and FRAMES in page else ""
+    stands = f"“{label[1]}” at {label[2]}" if label and FRAMES in page else ""
     return " ".join(html.unescape(alt[1]).split()) if alt else "", html.unescape(stands)
 
 
@@ -129,7 +129,7 @@ class Captions(SphinxPostTransform):
             written = caption.astext().replace("\u200b", "").strip()
             words = written or image.get("alt", "")
             if image.get("stands"):
-                words = f"{words} (One frame of a slider, at {image['stands']}.)"
+                words = f"{words} (One frame of the slider {image['stands']}.)"
             caption.clear()
             caption += nodes.Text(words)
             if not written:
@@ -249,6 +249,7 @@ def settings(app: Sphinx, config: Config) -> None:
     config.suppress_warnings = [*config.suppress_warnings, "toc.not_included"]  # the reference of dgm
     config.latex_engine = "xelatex"
     config.latex_use_xindy = False
+    config.pygments_style = "default"  # the one whose colours are dark enough for print
     config.today_fmt = "%-d %B %Y"
     config.latex_docclass = {"manual": "book"}
     config.latex_domain_indices = False

@@ -79,7 +79,7 @@ def test_a_slider_keeps_one_picture_and_says_where_it_stands(monkeypatch):
     printing.fit_output(bundle)
     (image,) = bundle.findall(nodes.image)
     assert image["alt"] == "At 1.0."
-    assert image["stands"] == "β & γ: 1 nats"
+    assert image["stands"] == "“β & γ” at 1 nats"
     assert "width" not in image
     assert "height" not in image
 
@@ -387,7 +387,7 @@ def test_every_figure_is_there_once_and_numbered(folder):
     assert len(re.findall(r"^ *\d+ +\d+ image ", listed, re.M)) == pictures + 1 + 1  # cover, sample's slider
     text = text_of(folder)
     assert re.findall(r"Figure 2\.(\d+):", text) == [str(i) for i in range(1, pictures + 1)]
-    assert text.count("One frame of a slider") == sum(
+    assert text.count("One frame of the slider") == sum(
         "dgm-frames" in "".join(o.get("data", {}).get("text/html", ""))
         for c in notebook["cells"]
         for o in c.get("outputs", [])
