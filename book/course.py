@@ -1,5 +1,6 @@
-"""What the course consists of, for the start page: each chapter's question, its cost, and what it needs."""
+"""What the course consists of, for the start page: each chapter's question, and what it needs."""
 
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,6 @@ class Chapter:
         slug: file name without suffix.
         name: short, for the graph; the table shows the chapter's own title.
         question: that it answers.
-        minutes: of one run on two idle cores.
         needs: slugs of the chapters that it builds on, the nearest only.
         row: height in the graph, from 0 (top); its column follows from `needs`.
     """
@@ -24,18 +24,16 @@ class Chapter:
     slug: str
     name: str
     question: str
-    minutes: float
     needs: tuple[str, ...]
     row: float
 
 
 CHAPTERS = (
-    Chapter("00_start", "Start here", "Why does the mean of right answers hit the rock?", 0.5, (), 2),
+    Chapter("00_start", "Start here", "Why does the mean of right answers hit the rock?", (), 2),
     Chapter(
         "01_autoencoder",
         "Autoencoders",
         "How few numbers say which picture it is, and why can you not draw from them?",
-        0.6,
         ("00_start",),
         0.5,
     ),
@@ -43,7 +41,6 @@ CHAPTERS = (
         "02_vae",
         "Variational\nautoencoders",
         "How do 64 pixels come to agree, and how probable is a given digit?",
-        1.1,
         ("01_autoencoder",),
         0.5,
     ),
@@ -51,7 +48,6 @@ CHAPTERS = (
         "03_gan",
         "Adversarial\nnetworks",
         "Can a second network judge the draws, without any density?",
-        0.8,
         ("00_start",),
         3,
     ),
@@ -59,7 +55,6 @@ CHAPTERS = (
         "04_wgan",
         "Wasserstein\nGANs",
         "What distance still feels how far two distributions are when they do not touch?",
-        1.1,
         ("03_gan",),
         3,
     ),
@@ -67,7 +62,6 @@ CHAPTERS = (
         "05_flow",
         "Normalising\nflows",
         "How do you bend a Gaussian into the data, and know the density exactly?",
-        0.6,
         ("02_vae",),
         1,
     ),
@@ -75,7 +69,6 @@ CHAPTERS = (
         "06_glow",
         "Flows for\nimages",
         "What makes a flow see a picture, and is a good likelihood a good sample?",
-        1.0,
         ("05_flow",),
         1,
     ),
@@ -83,7 +76,6 @@ CHAPTERS = (
         "07_diffusion",
         "Diffusion\nmodels",
         "How do you draw by undoing noise, and what does squared error have to do with it?",
-        1.2,
         ("02_vae",),
         0,
     ),
@@ -91,7 +83,6 @@ CHAPTERS = (
         "08_guidance",
         "Sampling and\nguidance",
         "How do you get there in few steps, and get the digit that you asked for?",
-        1.0,
         ("07_diffusion",),
         0,
     ),
@@ -99,7 +90,6 @@ CHAPTERS = (
         "09_autoregressive",
         "Autoregressive\nmodels",
         "What does it cost to bet on one pixel after the other?",
-        1.1,
         ("00_start",),
         2,
     ),
@@ -107,7 +97,6 @@ CHAPTERS = (
         "10_evaluation",
         "Evaluation",
         "Whose pictures are better, who says so, and what does that number not see?",
-        0.7,
         ("02_vae", "04_wgan"),
         2,
     ),
@@ -120,6 +109,19 @@ def title_of(slug: str, folder: str = "chapters") -> str:
         if line.startswith("# # "):
             return line.removeprefix("# # ")
     raise ValueError(f"{folder}/{slug}.py has no heading of the first level")
+
+
+def minutes_of(slug: str) -> str:
+    """Minutes of one run on idle cores: the last column of README.md, which `make run` keeps.
+
+    Raises:
+        ValueError: README.md has no such row.
+    """
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.search(rf"^\|.*\(chapters/{slug}\.ipynb\).*\| *([\d.]+) *\|$", readme, re.MULTILINE)
+    if not found:
+        raise ValueError(f"README.md has no row for chapters/{slug}.ipynb that ends in minutes")
+    return found[1]
 
 
 def points_of(slug: str) -> int:

@@ -91,18 +91,22 @@ def test_the_graph_says_in_words_what_needs_what() -> None:
     assert words in Tags(route.svg()).of("svg")[0]["aria-label"]  # type: ignore[operator]
 
 
-def test_the_table_agrees_with_the_readme_and_with_the_checks() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_table_has_minutes_and_the_points_that_the_exercises_state() -> None:
     for chapter, line in zip(course.CHAPTERS, start.table().splitlines()[2:], strict=True):
         cells = [cell.strip() for cell in line.split(" | ")]
-        minutes = re.search(rf"\(chapters/{chapter.slug}\.ipynb\).*\| ([\d.]+) \|$", readme, re.M)
-        assert minutes is not None
-        assert cells[4] == minutes[1]
+        assert re.fullmatch(r"\d+\.\d", cells[4])
         # The points that the notebook's first cell states.
         text = (ROOT / "exercises" / f"{chapter.slug}.py").read_text(encoding="utf-8")
         stated = re.search(r"(\d+)\s*(?:#\s*)?points", text)
         assert stated is not None
         assert f"[{stated[1]}](exercises/{chapter.slug}.ipynb)" in cells[5]
+
+
+def test_the_start_page_has_a_slider_of_the_chapter_it_names() -> None:
+    assert f"chapters/{start.SHOWN[0]}.ipynb" in (BOOK / "pages" / "index.md").read_text(encoding="utf-8")
+    tags = Tags(start.slider())
+    assert len(tags.of("input")) == 1
+    assert all((image["alt"] or "").strip() for image in tags.of("img"))
 
 
 def test_a_page_without_its_marks_is_refused() -> None:
@@ -334,7 +338,7 @@ def test_no_markup_is_left_raw(site: Path) -> None:
     for name in PAGES:
         text = re.sub(r"<pre.*?</pre>|<script.*?</script>", "", page(site, name), flags=re.DOTALL)
         text = re.sub(r'base64,[^"]*', "", text)
-        assert not re.findall(r":::|\{eq\}|\{cite\}|\$\$|<!-- (?:route|chapters|exercises) -->", text)
+        assert not re.findall(r":::|\{eq\}|\{cite\}|\$\$|<!-- (?:route|chapters|exercises|slider) -->", text)
 
 
 def test_downloads_are_the_repositorys_files_and_colab_has_none(site: Path) -> None:
