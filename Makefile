@@ -11,7 +11,7 @@ CELL_TIMEOUT ?= 300
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help env lab test test-quick test-site peers test-peers bench mutants format lint pairs run exercises proof release book book-serve book-pdf equation-report links lock clean built test-versions
+.PHONY: help env lab test test-quick test-site peers test-peers bench mutants format lint pairs run full exercises proof release book book-serve book-pdf equation-report links lock clean built test-versions
 .DELETE_ON_ERROR:
 
 # What another project left in the shell must not be imported here.

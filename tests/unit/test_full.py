@@ -374,8 +374,9 @@ def test_a_result_in_the_repository_is_of_the_recipe_as_it_is(name):
         pytest.skip("no result of this family is stored")
     record = json.loads(path.read_text(encoding="utf-8"))
     assert record["recipe"]["fingerprint"] == fingerprint(FULL[name])
-    assert record["run"]["steps"] == FULL[name].steps
-    assert record["data"]["name"] == "MNIST"
+    assert record["run"]["steps"] >= 1000  # no trial of the path
+    assert record["data"]["train"] >= 5000
+    assert record["provenance"]["commit"] != "unknown"
     assert path.with_suffix(".png").stat().st_size <= MOST_BYTES
 
 
@@ -397,7 +398,7 @@ import torch
 
 import dgm.recipes.full.base as base
 import dgm.train
-from dgm.parallel import meet, processes
+from dgm.parallel import check_equal, meet, processes
 from dgm.recipes.full import FULL, train_full
 
 folder = Path(sys.argv[1])
@@ -442,6 +443,10 @@ with processes("cpu", timeout_s=60) as (shard, device):
     meet(shard)
     resumed = run("vae", shard, checkpoint=folder / "vae.safetensors")
     found["resumed"] = resumed.history.train["loss"]
+    try:
+        check_equal([torch.tensor(float(shard.rank))], shard)
+    except RuntimeError as error:
+        found["unequal"] = str(error)
     # without the mean of the gradients
     base.average_gradients = lambda parameters, shard: None
     for family in asked["recipes"]:
@@ -499,6 +504,7 @@ def test_two_processes_have_the_loss_of_one_with_the_whole_batch(tmp_path):
         assert gap_broken > 1e-4
         assert found[1][name] == found[0][name]  # every process knows the mean
     assert found[0]["stopped"] == steps // 2
+    assert all("the processes hold different weights" in one["unequal"] for one in found)
     assert found[0]["resumed"] == found[1]["resumed"] == found[0]["vae"]
 
 

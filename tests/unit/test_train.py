@@ -169,6 +169,18 @@ def test_a_finished_run_returns_at_once_and_a_longer_one_goes_on(tmp_path):
     assert longer["loss"][:STEPS] == history["loss"]
 
 
+def test_a_process_that_does_not_write_still_goes_on_from_the_checkpoint(tmp_path):
+    path = tmp_path / "run.safetensors"
+    Run(fused=False).fit(path, write=False)
+    assert not path.exists()
+    history = Run(fused=False).fit(path)
+    stamp = path.stat().st_mtime_ns
+    longer = Run(fused=False)
+    assert longer.fit(path, steps=STEPS + 5, write=False)["loss"][:STEPS] == history["loss"]
+    assert longer.calls == 5
+    assert path.stat().st_mtime_ns == stamp
+
+
 def test_checkpointing_does_not_change_the_run(tmp_path, uninterrupted):
     run = Run(fused=True)
     history = run.fit(tmp_path / "new folder" / "run.safetensors", checkpoint_every=1)

@@ -14,6 +14,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from dgm.parallel import processes
 from dgm.recipes.full.results import full_result, run_full
 from dgm.recipes.full.training import FULL, PRECISIONS
@@ -79,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         changes = changes_of(options.family, options.set)
         with processes(options.device) as (shard, device):
+            torch.backends.cudnn.benchmark = True  # every batch has one size: the fastest kernels pay
             path = run_full(
                 options.family,
                 options.data,

@@ -12,7 +12,7 @@ import platform
 import subprocess
 import time
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +163,7 @@ def run_full(
             "versions": {
                 "python": platform.python_version(),
                 "machine": platform.machine(),
-                **{name: version(name) for name in ("torch", "numpy", "dgm-course")},
+                **{name: _version(name) for name in ("torch", "numpy", "dgm-course")},
             },
         },
         "data": {
@@ -208,6 +208,14 @@ def device_name(device: torch.device) -> str:
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
     return f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def _version(package: str) -> str:
+    """Of an installed package; "not installed" for a course that runs from its folder alone."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _commit() -> str:
@@ -310,14 +318,14 @@ def full_result(family: str, *, train: bool = False, folder: str | Path = "resul
     tiles = sheet.reshape(rows, height, columns, width).transpose(1, 2).reshape(-1, 1, height, width)
     run = record["run"]
     return FullResult(
-        describe(record, recipe),
+        in_words(record, recipe),
         tiles.float() / 127.5 - 1,
         f"{rows} rows of {columns} samples, {height} by {width} pixels, that the {NAMES[family]} drew after "
         f"{run['steps']} steps on {record['data']['name']}.",
     )
 
 
-def describe(record: dict[str, Any], recipe: FullRecipe) -> str:
+def in_words(record: dict[str, Any], recipe: FullRecipe) -> str:
     """A stored result in a few lines: what it is, on which device, how long it took, what came."""
     run, figures, data = record["run"], record["figures"], record["data"]
     made = record["provenance"]
