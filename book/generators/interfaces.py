@@ -24,7 +24,7 @@ ENTRY = re.compile(
 )
 # Code spans and formulas, which Markdown must get as they are; between them its signs are taken literally.
 VERBATIM = re.compile(
-    r"(``.+?``|`[^`\n]+`|\$\$.+?\$\$|\$(?!\s)[^$]+?(?<!\s)\$|\*\*(?!\s)[^*\n]+(?<!\s)\*\*)", re.S
+    r"(``.+?``|`[^`\n]+`|\$\$.+?\$\$|\$(?!\s)[^$]+?(?<!\s)\$|\*\*(?!\s)[^*]+?(?<!\s)\*\*)", re.S
 )
 # A formula that is a paragraph of its own is set as one.
 ALONE = re.compile(r"(?:^|(?<=\n\n))\$(?P<tex>(?!\s)[^$]+?(?<!\s))\$(?P<end>[.,;:]?)(?=\n\n|$)")
