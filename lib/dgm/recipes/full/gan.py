@@ -40,9 +40,9 @@ class FullGAN(Model):
 class FullGANRecipe(FullRecipe):
     """DCGAN with R1 in place of batch norm in the discriminator; the last averaged generator is kept.
 
-    Adam at 2e-4 with a first moment of .5 is DCGAN's; R1 keeps the game from circling. The generator's batch
-    norm sees this process's part of a batch, so a game of several processes is not that of one, as it is in
-    the other families. float32: R1 takes gradients of gradients.
+    Adam at 2e-4 with a first moment of .5, and batches of 128, are DCGAN's; R1 keeps the game from circling.
+    The generator's batch norm sees a process's part of a batch alone, so a game of several processes differs
+    from that of one; the other families' training does not. float32: R1 takes gradients of gradients.
 
     Args:
         latents: width of the noise.
