@@ -134,6 +134,9 @@ def test_the_students_downloads_are_those_of_the_exercises() -> None:
     assert launch.file_of(f"exercises/{CHAPTER}", "instructor") == ROOT / "solutions" / f"{CHAPTER}.ipynb"
 
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
 def outputs(path: Path) -> list[dict[str, Any]]:
     """The displayed outputs of a notebook."""
     notebook = json.loads(path.read_text(encoding="utf-8"))
@@ -149,6 +152,9 @@ def test_every_chapter_has_a_slider_and_every_picture_a_text(slug: str) -> None:
     assert all((image.get("alt") or "").strip() for image in images)
     pictures = [data for data in outputs(ROOT / "chapters" / f"{slug}.ipynb") if "image/png" in data]
     assert all("text/html" in data for data in pictures)  # a bare PNG has no text
+    # A widget is dead without a kernel: whoever adds one says so beside it, and here.
+    widgets = [data for data in outputs(ROOT / "chapters" / f"{slug}.ipynb") if WIDGET in data]
+    assert widgets == []
 
 
 def test_files_that_are_the_same_keep_their_time_and_files_that_are_gone_go(tmp_path: Path) -> None:
