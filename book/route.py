@@ -55,8 +55,9 @@ def arrow(start: Chapter, end: Chapter) -> str:
     x1, y1 = corner(start)
     x2, y2 = corner(end)
     x1, y1, y2 = x1 + WIDTH, y1 + HEIGHT / 2, y2 + HEIGHT / 2
-    bend = x1 + (ACROSS - WIDTH) / 2  # turns in the first gap, then runs level
-    level = x1 + (ACROSS - WIDTH)
+    # It turns in the first gap, then runs level into the box, long enough for its head to point there.
+    level = x1 + (ACROSS - WIDTH) - 9
+    bend = (x1 + level) / 2
     way = f"M{x1:g} {y1:g}C{bend:g} {y1:g} {bend:g} {y2:g} {level:g} {y2:g}H{x2 - 1:g}"
     # In a stylesheet the address of the arrow's head would be that file's.
     return f'<path d="{way}" marker-end="url(#route-head)"/>'

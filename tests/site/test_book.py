@@ -72,6 +72,9 @@ def test_the_graph_has_a_link_for_each_chapter_and_an_arrow_for_each_need() -> N
     arrows = [path for path in drawing.of("path") if path.get("marker-end") == "url(#route-head)"]
     assert len(arrows) == sum(len(c.needs) for c in course.CHAPTERS)
     assert [marker["id"] for marker in drawing.of("marker")] == ["route-head"]
+    for arrow in arrows:  # its last piece points to the right, and so does its head
+        level, end = re.search(r"([\d.]+) [\d.]+H([\d.]+)$", arrow["d"] or "").groups()  # type: ignore[union-attr]
+        assert float(end) - float(level) >= 6
 
 
 def test_no_two_boxes_of_the_graph_touch_and_their_texts_fit() -> None:
