@@ -30,7 +30,7 @@ extensions = [
     "extensions.dropdown",
     "extensions.generated",
     "extensions.printing",
-    "extensions.sidebar",
+    "extensions.accessible",
 ]
 
 # Notebooks are shown with the outputs of their last `make run`; nothing is executed here.
@@ -57,6 +57,7 @@ html_favicon = "static/favicon.svg"
 html_css_files = ["book.css"]
 html_show_sourcelink = False
 html_copy_source = False
+html_domain_indices = ["py-modindex"]  # and none of theorems by their labels
 html_context = {"default_mode": "auto"}  # light or dark as the reader's system is
 html_theme_options = {
     "home_page_in_toc": True,

@@ -3,7 +3,6 @@
 A built site is taken from $DGM_BOOK; without it the book is built, or brought up to date, as by `make book`.
 """
 
-import itertools
 import os
 import re
 import subprocess
@@ -101,23 +100,25 @@ def names(site: Path) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def visits(
-    site: Path, address: str, browser: Any, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Visit]:
+def visits(site: Path, address: str, browser: Any) -> dict[str, Visit]:
     """Every page visited once; the tests below judge what was seen."""
-    folder = Path(os.environ.get("DGM_SCREENSHOTS") or tmp_path_factory.mktemp("pages"))
-    folder.mkdir(parents=True, exist_ok=True)
     seen = {}
     for name in names(site):
         context = browser.new_context(viewport=DESK, color_scheme="light")
         try:
-            seen[name] = visit(context, address, name, folder)
+            seen[name] = visit(context, address, name)
         finally:
             context.close()
     return seen
 
 
-def visit(context: Any, address: str, name: str, folder: Path) -> Visit:
+def picture(page: Any, name: str) -> None:
+    """Keep what the page looks like, where $DGM_SCREENSHOTS names a folder."""
+    if folder := os.environ.get("DGM_SCREENSHOTS"):
+        page.screenshot(path=f"{folder}/{name.removesuffix('.html').replace('/', '-')}.png", full_page=True)
+
+
+def visit(context: Any, address: str, name: str) -> Visit:
     page, seen = context.new_page(), Visit()
 
     def route(route: Any) -> None:
@@ -142,12 +143,11 @@ def visit(context: Any, address: str, name: str, folder: Path) -> Visit:
     seen.title = page.title()
     seen.images = page.evaluate(IMAGES)
 
-    picture = name.removesuffix(".html").replace("/", "-")
-    page.screenshot(path=str(folder / f"{picture}.png"), full_page=True)
+    picture(page, name)
     page.set_viewport_size(PHONE)
     page.wait_for_timeout(150)
     seen.phone = page.evaluate(OVERFLOW)
-    page.screenshot(path=str(folder / f"{picture}-phone.png"), full_page=True)
+    picture(page, f"{name}-phone")
     page.set_viewport_size(DESK)
 
     page.evaluate(SMALLER)
@@ -271,7 +271,10 @@ def page(browser: Any, address: str) -> Iterator[Any]:
 @pytest.mark.parametrize(("word", "chapter"), [("ELBO", "02_vae"), ("gradient penalty", "04_wgan")])
 def test_the_search_leads_to_the_chapter(page: Any, word: str, chapter: str) -> None:
     page.goto("/index.html")
-    page.locator("input[type=search]:visible").first.fill(word)
+    page.keyboard.press("Control+k")
+    field = page.locator("dialog input[type=search]")
+    field.wait_for(state="visible")
+    field.fill(word)
     page.keyboard.press("Enter")
     page.wait_for_url("**/search.html?q=**")
     link = page.locator(f"#search-results a[href*='chapters/{chapter}.html']").first
@@ -298,10 +301,10 @@ def test_every_slider_is_moved_by_the_keyboard(page: Any, slug: str) -> None:
             assert said == output.inner_text()
             seen.append((said, image.get_attribute("src"), image.get_attribute("alt")))
             page.keyboard.press("ArrowRight")
-        for part, what in enumerate(("value", "picture", "text alternative")):
-            assert all(a[part] != b[part] for a, b in itertools.pairwise(seen)), (
-                f"slider {index}: a step leaves the {what} as it was: {[frame[0] for frame in seen]}"
-            )
+        values, pictures, texts = (set(part) for part in zip(*seen, strict=True))
+        assert len(values) == len(texts) == len(seen)
+        # Two values may look alike: a receptive field that has reached the border.
+        assert len(pictures) >= len(seen) - 1, f"slider {index} of {slug}: {len(pictures)} pictures"
 
 
 def test_a_listing_is_copied(page: Any) -> None:
@@ -331,22 +334,21 @@ def test_the_theme_is_switched_and_stays(page: Any) -> None:
     page.goto("/index.html")
     background = "() => getComputedStyle(document.body).backgroundColor"
     light = page.evaluate(background)
-    button = page.locator("button.theme-switch-button:visible").first
-    for _ in range(3):  # it goes round light, dark, automatic
-        button.click()
-        if page.evaluate("() => document.documentElement.dataset.theme") == "dark":
-            break
+    page.locator("button.theme-switch-button:visible").first.click()
+    page.locator("button.theme-change-button[data-mode=dark]:visible").click()
     assert page.evaluate(background) != light
     page.goto("/chapters/00_start.html")
     assert page.evaluate("() => document.documentElement.dataset.theme") == "dark"
 
 
-FOCUSED = """() => { const e = document.activeElement, box = e.getBoundingClientRect();
-    const style = getComputedStyle(e);
+FOCUSED = """() => { const e = document.activeElement;
+    const shown = [e, e.firstElementChild].filter(part => part).filter(part => {
+        const box = part.getBoundingClientRect(); return box.width > 0 && box.height > 0; });
+    const outlined = shown.some(part => { const style = getComputedStyle(part);
+        return style.outlineStyle !== 'none' || style.boxShadow !== 'none'; });
     return {tag: e.tagName, text: (e.innerText || e.getAttribute('aria-label') || e.name || '').trim(),
-        href: e.getAttribute('href') || e.getAttribute('xlink:href'), shown: box.width > 0 && box.height > 0,
-        outlined: style.outlineStyle !== 'none' || style.boxShadow !== 'none',
-        main: !!e.closest('main'), footer: !!e.closest('footer'), body: e === document.body}; }"""
+        href: e.getAttribute('href') || e.getAttribute('xlink:href'), shown: shown.length > 0, outlined,
+        main: !!e.closest('main'), body: e === document.body}; }"""
 
 
 def test_the_keyboard_reaches_everything_in_a_sensible_order(page: Any) -> None:
@@ -387,10 +389,10 @@ def test_the_way_past_the_navigation_leads_to_the_text(page: Any) -> None:
 def test_on_a_telephone_the_menu_opens(page: Any) -> None:
     page.set_viewport_size(PHONE)
     page.goto("/chapters/00_start.html")
-    link = page.locator("a[href$='02_vae.html']:visible").first
-    assert not link.is_visible()
+    menu = page.locator(".bd-sidebar-primary nav a[href$='10_evaluation.html']:visible, dialog nav a:visible")
+    assert menu.count() == 0
     page.locator("button.primary-toggle:visible").first.click()
-    link = page.locator(".bd-sidebar-primary a[href$='02_vae.html'], dialog a[href$='02_vae.html']").first
-    link.wait_for(state="visible")
-    link.click()
-    page.wait_for_url("**/chapters/02_vae.html")
+    link = page.locator("dialog a[href$='10_evaluation.html']:visible, .bd-sidebar-primary a:visible").first
+    link.wait_for()
+    page.locator("nav a[href$='10_evaluation.html']:visible").first.click()
+    page.wait_for_url("**/chapters/10_evaluation.html")

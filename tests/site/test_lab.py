@@ -5,7 +5,6 @@ run to their ends, their sliders are moved, an exercise is checked, and an edite
 """
 
 import difflib
-import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ NOTEBOOKS = [pair.ipynb for pair in find_pairs(ROOT) if pair.py.parent.name in (
 # The cheapest three whose outputs are of every kind: figures, sliders, listings, tables, progress bars.
 TO_RUN = ("00_start", "01_autoencoder", "02_vae")
 
-# What a reader sees of each markdown cell, without code; a formula that KaTeX cannot read stays in it as it is.
+# What a reader sees of each markdown cell, without code; a formula that KaTeX cannot read stays as it is.
 TEXTS = """() => [...document.querySelectorAll('.jp-Notebook .jp-MarkdownCell .myst')].map(cell => {
     const copy = cell.cloneNode(true);
     copy.querySelectorAll('.katex, code, pre').forEach(element => element.remove());
@@ -84,10 +83,10 @@ def move_sliders(page: Any) -> int:
             assert said == output.inner_text()
             seen.append((said, image.get_attribute("src"), image.get_attribute("alt")))
             page.keyboard.press("ArrowRight")
-        for part, what in enumerate(("value", "picture", "text alternative")):
-            assert all(a[part] != b[part] for a, b in itertools.pairwise(seen)), (
-                f"slider {index}: a step leaves the {what} as it was: {[frame[0] for frame in seen]}"
-            )
+        values, pictures, texts = (set(part) for part in zip(*seen, strict=True))
+        assert len(values) == len(texts) == len(seen)
+        # Two values may look alike: a receptive field that has reached the border.
+        assert len(pictures) >= len(seen) - 1, f"slider {index}: {len(pictures)} pictures"
         page.keyboard.press("End")
         assert slider.get_attribute("aria-valuetext") == seen[-1][0]
     return int(boxes.count())

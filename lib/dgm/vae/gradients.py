@@ -29,7 +29,7 @@ def score_function_surrogate(value: Tensor, log_q: Tensor, baseline: Tensor | fl
 
     Args:
         value: (B,) f(z), or (K, B) for K draws.
-        log_q: the same shape, nats, log q(z) at z **detached** (`z.detach()`): the gradient must reach the
+        log_q: the same shape, nats, log q(z) at z detached (`z.detach()`): the gradient must reach the
             parameters through the density, not through the draw.
         baseline: b, broadcast to the shape of `value`; no gradient flows into it.
 
