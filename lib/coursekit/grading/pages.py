@@ -21,7 +21,8 @@ from coursekit.grading.similar import Pair, similar_pairs
 
 _STYLE = """
 :root { color-scheme: light dark; background: Canvas; color: CanvasText; }
-body { overflow-wrap: anywhere; font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
+body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; margin: .5rem 0; }
 th, td { text-align: left; padding: .2rem 1rem .2rem 0; vertical-align: top; }
 tr { border-bottom: 1px solid #8888; }
