@@ -87,6 +87,13 @@ def test_no_two_boxes_of_the_graph_touch_and_their_texts_fit() -> None:
         assert all(8 * (len(line) + 2) <= route.WIDTH + 16 for line in chapter.name.split("\n"))
 
 
+def test_what_the_start_page_says_of_the_graph_is_so() -> None:
+    text = " ".join((BOOK / "pages" / "index.md").read_text(encoding="utf-8").split())
+    assert "there are three ways on, and none is longer than four chapters" in text
+    assert sum(chapter.needs == ("00_start",) for chapter in course.CHAPTERS) == 3
+    assert max(route.column(chapter.slug) for chapter in course.CHAPTERS) == 4
+
+
 def test_the_graph_says_in_words_what_needs_what() -> None:
     words = route.in_words()
     assert words.startswith("The learning route. Chapter 0 needs no other; chapter 1 on 0,")
