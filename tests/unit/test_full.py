@@ -380,6 +380,7 @@ def test_a_result_in_the_repository_is_of_the_recipe_as_it_is(name):
     assert path.with_suffix(".png").stat().st_size <= MOST_BYTES
 
 
+@pytest.mark.slow
 def test_the_recipes_have_a_few_million_parameters():
     for name, recipe in FULL.items():
         run = Run(0, 10, CPU, Shard(), False)
