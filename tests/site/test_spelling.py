@@ -95,6 +95,15 @@ def test_american_forms_are_found(course, word):
     assert [w.text for w in spelling.american(course(f"A denoiser and {word}."))] == [word]
 
 
+def test_what_a_program_has_written_is_not_read(course):
+    root = course("A denoiser.")
+    (root / "docs").mkdir()
+    (root / "docs" / "table.md").write_text("# A table\n\nWritten by `make table`. wrongg\n")
+    assert spelling.misspelt(root) == []
+    (root / "docs" / "text.md").write_text("# A text\n\nNot written by `make table`. wrongg\n")
+    assert [str(w) for w in spelling.misspelt(root)] == ["docs/text.md:3: wrongg"]
+
+
 def test_a_word_of_the_list_that_is_not_used_or_not_needed_is_found(course):
     root = course("Nothing here.")
     assert spelling.unused(root) == ["denoiser"]

@@ -19,6 +19,8 @@ from coursekit.authoring.notebooks import is_percent
 WORDS = Path("tests") / "site" / "words.txt"
 TEXTS = ("README.md", "CONTRIBUTING.md", "docs/*.md", "book/pages/**/*.md", "book/glossary.toml")
 NOTEBOOKS = ("chapters/*.py", "solutions/*.py")
+# A table of names and expressions that a program has made is no prose.
+GENERATED = re.compile(r"# [^\n]*\n\nWritten by `make ")
 # Stems of American forms with the British in their place; what follows the stem is free.
 AMERICAN = {
     "behavior": "behaviour",
@@ -115,7 +117,8 @@ def texts(root: Path) -> Iterator[tuple[str, int, str]]:
             name, text = path.relative_to(root).as_posix(), path.read_text(encoding="utf-8")
             if path.suffix == ".toml":  # of the glossary, the meanings
                 text = "\n".join(line[8:] if line.startswith("means = ") else "" for line in text.split("\n"))
-            yield name, 1, prose(text)
+            if not GENERATED.match(text):
+                yield name, 1, prose(text)
 
 
 def figure_texts(path: Path) -> Iterator[tuple[int, str]]:
