@@ -22,6 +22,7 @@ from docutils.utils import new_document
 from extensions import printing
 from matplotlib import pyplot as plt
 from PIL import Image
+from sphinx import addnodes
 
 from coursekit.authoring.equations import equations
 from coursekit.reading import figures, slider, source
@@ -246,6 +247,18 @@ def test_a_wide_display_has_a_form_in_lines(tex, broken):
     made = "".join(translator.body)
     assert broken in made
     assert made.startswith("\\coursedisplay{" if broken else "\\begin{equation}\\label{equation:d:l}")
+
+
+@pytest.mark.parametrize(
+    ("term", "expected"),
+    [("score", r"\index{score@"), ("得分函数", r"\index{.得分函数@")],
+    ids=["english", "chinese"],
+)
+def test_chinese_terms_stand_together_in_the_index(term, expected):
+    translator = SimpleNamespace(body=[], encode=str)
+    with pytest.raises(nodes.SkipNode):
+        printing.visit_index(translator, addnodes.index(entries=[("single", term, "t", "", None)]))
+    assert translator.body == [f"{expected}\\spxentry{{{term}}}}}"]
 
 
 def test_an_unknown_chapter_is_named():
