@@ -53,6 +53,10 @@ OVERFLOW = """() => ({
             if (getComputedStyle(up).overflowX !== 'visible') return false;
         return true; }).slice(0, 3).map(e => e.outerHTML.slice(0, 120)),
 })"""
+CLIPPED = """() => [...document.querySelectorAll('nav *, aside *, main a')].filter(e => {
+    const box = e.getBoundingClientRect();
+    return box.width > 0 && box.left >= 0 && box.left < innerWidth && box.right > innerWidth + 1;
+}).slice(0, 3).map(e => e.outerHTML.slice(0, 120))"""
 IMAGES = """() => [...document.images].map(e => ({alt: e.getAttribute('alt'), src: e.src.slice(0, 80),
     loaded: e.complete && e.naturalWidth > 0}))"""
 
@@ -73,6 +77,7 @@ class Visit:
     light: list[str] = field(default_factory=list)
     dark: list[str] = field(default_factory=list)
     phone: dict[str, Any] = field(default_factory=dict)
+    clipped: list[str] = field(default_factory=list)
 
 
 @pytest.fixture(scope="session")
@@ -142,6 +147,7 @@ def visit(context: Any, address: str, name: str) -> Visit:
     seen.lang = page.evaluate("() => document.documentElement.lang")
     seen.title = page.title()
     seen.images = page.evaluate(IMAGES)
+    seen.clipped = page.evaluate(CLIPPED)
 
     picture(page, name)
     page.set_viewport_size(PHONE)
@@ -213,6 +219,11 @@ def test_every_picture_shows_and_has_a_text(visits: dict[str, Visit]) -> None:
 def test_no_page_is_wider_than_a_telephone(visits: dict[str, Visit]) -> None:
     found = {name: seen.phone for name, seen in visits.items() if seen.phone["width"] > PHONE["width"]}
     assert not found, "\n".join(f"{name}: {phone}" for name, phone in found.items())
+
+
+def test_no_name_in_the_margins_is_cut_off(visits: dict[str, Visit]) -> None:
+    found = by_page(visits, "clipped")
+    assert not found, found
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
