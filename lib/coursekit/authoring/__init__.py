@@ -9,4 +9,5 @@
 - `links`: `python -m coursekit.authoring.links`, where links lead; `--external` tries the addresses outside.
 - `bibliography`: `python -m coursekit.authoring.bibliography`, entries that are incomplete or of no use.
 - `notebooks`: reading and writing the two files of a notebook.
+- `mutation`: `python -m coursekit.authoring.mutation`, do the tests notice a slip in a formula?
 """

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import re
+import signal
 import sys
 import time
 from collections import defaultdict
@@ -33,7 +35,7 @@ from coursekit.authoring.mutation.table import (
 )
 from coursekit.authoring.mutation.warm import Test, Warm, with_tests
 
-PER_MODULE = 24  # mutants of a module that a run tries, unless told otherwise
+PER_MODULE = 10  # mutants of a module that a run tries, unless told otherwise
 SEED = 0
 SAVE_EVERY = 50  # tests whose reach is measured
 
@@ -65,16 +67,15 @@ class Run:
                 (folder / name).unlink(missing_ok=True)
         self.results = Results(folder / "results.jsonl")
         self.reach = folder / "reach.json"
-        self.trouble: list[str] = []
+        self.notes: list[str] = []
 
     def __call__(self, items: Sequence[pytest.Item]) -> None:
         """What the pytest session does instead of running its tests."""
         warm = Warm(items, self.files.values(), self.jobs, self.plan.patience_s)
         tests, loaded = self._traced(warm)
         warm.freeze(loaded)
-        self.trouble += [
-            f"fails as the code stands: {name}" for name, test in tests.items() if not test.passed
-        ]
+        failing = [name for name, test in tests.items() if not test.passed]
+        self.notes += [f"left out, it fails as the code stands: {name}" for name in failing]
         tests = {name: test for name, test in tests.items() if test.passed}
         seconds = {name: test.seconds for name, test in tests.items()}
         by_line: dict[tuple[str, int], set[str]] = defaultdict(set)
@@ -92,6 +93,9 @@ class Run:
                 mutants[m.key] = m
                 if not self.results.holds(m.key, tests, reaching[m.key]):
                     todo.append(m)
+
+        # All modules at a time, so that a run that is stopped has seen something of each.
+        random.Random(0).shuffle(todo)
 
         def order(mutant: Mutant) -> list[str]:
             """First what killed another mutant of the function, then the fastest."""
@@ -132,14 +136,29 @@ class Run:
         keys = {file: self._key(file) for file in {nodeid.split("::")[0] for nodeid in warm.items}}
         key = {nodeid: keys[nodeid.split("::")[0]] for nodeid in warm.items}
         known = {nodeid: entry for nodeid, entry in known.items() if nodeid in key}
-        new = [nodeid for nodeid in key if nodeid not in known or known[nodeid]["key"] != key[nodeid]]
+        stands = {
+            str(path.relative_to(self.root)): _digest(path.read_bytes()) for path in self.files.values()
+        }
+
+        def holds(nodeid: str) -> bool:
+            """Neither the test has changed nor a module that it reached."""
+            entry = known.get(nodeid, {"key": ""})
+            if entry["key"] != key[nodeid]:
+                return False
+            return all(stands.get(file) == digest for file, digest in entry["files"].items())
+
+        new = [nodeid for nodeid in key if not holds(nodeid)]
         warm.freeze(sorted(loaded))
         bar = tqdm(warm.trace(new), desc="what tests reach", unit="", disable=None, total=len(new))
         for done, (nodeid, test, more) in enumerate(bar, start=1):
             loaded |= set(more)
+            lines = {
+                str(Path(f).relative_to(self.root)): sorted(numbers) for f, numbers in test.lines.items()
+            }
             known[nodeid] = {
                 "key": key[nodeid],
-                "lines": {str(Path(f).relative_to(self.root)): sorted(ns) for f, ns in test.lines.items()},
+                "files": {file: stands[file] for file in lines},
+                "lines": lines,
                 "seconds": round(test.seconds, 4),
                 "passed": test.passed,
                 "digest": test.digest,
@@ -150,16 +169,15 @@ class Run:
                 )
         tests = {}
         for nodeid, entry in known.items():
-            lines = {str(self.root / file): frozenset(numbers) for file, numbers in entry["lines"].items()}
-            tests[nodeid] = Test(lines, entry["seconds"], entry["passed"], entry["digest"])
+            reached = {str(self.root / file): frozenset(lines) for file, lines in entry["lines"].items()}
+            tests[nodeid] = Test(reached, entry["seconds"], entry["passed"], entry["digest"])
         return tests, sorted(loaded)
 
     def _key(self, file: str) -> str:
-        """Digest of what the reach of a file's tests depends on: itself, its helpers, the covered modules."""
+        """Digest of what the reach of a file's tests depends on: itself and its helpers."""
         text = (self.root / file).read_text(encoding="utf-8")
         helpers = [p for p in sorted((self.root / "tests").glob("*.py")) if re.search(rf"\b{p.stem}\b", text)]
-        paths = (*helpers, *self.files.values())
-        return _digest(sys.version, self.plan.marks, text, *(path.read_bytes() for path in paths))
+        return _digest(sys.version, text, *(path.read_bytes() for path in helpers))
 
 
 def _digest(*parts: str | bytes) -> str:
@@ -209,6 +227,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     started = time.monotonic()
     run = Run(root, plan, chosen, options.jobs, not options.resume)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that no child outlives this process
     tqdm.monitor_interval = 0  # its thread would not survive a fork
     sys.path.insert(0, str(root / plan.source))
     if (status := with_tests(root, plan.tests, plan.ignored, plan.marks, run)) not in (0, 5):
@@ -239,7 +258,8 @@ def report(run: Run, plan: plans.Plan, most: int, seed: int, *, whole: bool, sec
         if (r := run.results.known.get(m.key)) and r.verdict == "unfit"
     ]
     print(f"{seconds:.0f} s; {len(unfit)} changes could not be put into the living code and are not counted")
-    trouble = list(run.trouble)
+    print("\n".join(run.notes))
+    trouble = []
     for item in survivors:
         if not item["why"]:
             trouble.append(

@@ -4,7 +4,7 @@ What is changed is code that runs when a function is called. Left alone are
 
 - code that runs at import: constants and class bodies, and with them the defaults of dataclasses;
 - defaults of arguments, decorators and annotations;
-- texts: docstrings, messages, f-strings, `__repr__`;
+- texts: docstrings, messages, f-strings, functions that return a `str`;
 - guards: a `raise`, an `if` that does nothing but raise, a statement that only calls `check_...`, and the
   functions `check_...` themselves. Tests of what is refused are no tests of formulas.
 """
@@ -30,6 +30,7 @@ _AUGMENTED: dict[type[ast.operator], ast.operator] = {
 }
 _CLASS_CELL = ast.parse("if False:\n    __class__").body
 _SKIPPED_FUNCTIONS = {"__repr__", "extra_repr", "__str__"}
+_NOT_FORMULAS = (ast.stmt, ast.JoinedStr, ast.arguments)
 _SKIPPED_FIELDS = {"annotation", "returns", "decorator_list", "type_params"}
 
 
@@ -125,7 +126,8 @@ def _functions(node: ast.AST, prefix: str) -> Iterator[tuple[str, ast.FunctionDe
         if isinstance(child, ast.ClassDef):
             yield from _functions(child, f"{prefix}{child.name}.")
         elif isinstance(child, ast.FunctionDef):
-            if not (child.name in _SKIPPED_FUNCTIONS or _checks(child.name)):
+            text = isinstance(child.returns, ast.Name) and child.returns.id == "str"
+            if not (child.name in _SKIPPED_FUNCTIONS or _checks(child.name) or text):
                 yield prefix + child.name, child
         else:
             yield from _functions(child, prefix)
@@ -181,10 +183,10 @@ def _places(statement: ast.stmt) -> Iterator[tuple[str, tuple[Any, str, int | No
             if name in _SKIPPED_FIELDS:
                 continue
             for index, child in enumerate(value) if isinstance(value, list) else ((None, value),):
-                if not isinstance(child, ast.AST) or isinstance(
-                    child, ast.stmt | ast.JoinedStr | ast.arguments
-                ):
+                if not isinstance(child, ast.AST) or isinstance(child, _NOT_FORMULAS):
                     continue
+                if isinstance(child, ast.keyword) and child.arg == "strict":
+                    continue  # of zip: a guard
                 for operator, new in changes(child):
                     new = ast.fix_missing_locations(ast.copy_location(new, child))
                     yield operator, (holder, name, index, child, new)

@@ -216,6 +216,7 @@ class Warm:
     def _child(self, work: Callable[[Any], Any], what: Any) -> None:
         """Never returns."""
         try:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.setsid()  # what it starts ends with it, and it gets a share of the machine of its own
             null = os.open(os.devnull, os.O_RDWR)
             for stream in (0, 1, 2):
