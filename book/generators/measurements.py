@@ -124,7 +124,7 @@ def costs_section(data: Any) -> str:
     whole = {name: sum(values) for name, values in known.items()}
     whole["peak_mb"] = max(known["peak_mb"], default=0)
     body.append(
-        ["**The whole course**", *(f"**{number(rounded(name, whole[name]) or None)}**" for name in names)]
+        ["**Together**", *(f"**{number(rounded(name, whole[name]) or None)}**" for name in names)]
     )
     columns = ["Chapter", "Seconds", "CPU-seconds", "Memory (MB)", "Training steps", "Parameters"]
     return (

@@ -68,7 +68,7 @@ def test_costs_are_summed():
     text = m.costs_section(COSTS)
     assert "| {doc}`/chapters/00_start` | 31 | 20 | 512 | 2,000 | 12 |" in text
     assert "| {doc}`/chapters/02_vae` | 60 | – | 800 | 15,000 | – |" in text
-    assert "| **The whole course** | **92** | **20** | **800** | **17,000** | **12** |" in text
+    assert "| **Together** | **92** | **20** | **800** | **17,000** | **12** |" in text
     assert "Measured on commit `abc123`; torch 2.6; 2 cores, x86_64, Python 3.11.7." in text
 
 
