@@ -123,9 +123,7 @@ def costs_section(data: Any) -> str:
     known = {name: [row[name] for row in rows if row.get(name) is not None] for name in names}
     whole = {name: sum(values) for name, values in known.items()}
     whole["peak_mb"] = max(known["peak_mb"], default=0)
-    body.append(
-        ["**Together**", *(f"**{number(rounded(name, whole[name]) or None)}**" for name in names)]
-    )
+    body.append(["**Together**", *(f"**{number(rounded(name, whole[name]) or None)}**" for name in names)])
     columns = ["Chapter", "Seconds", "CPU-seconds", "Memory (MB)", "Training steps", "Parameters"]
     return (
         "One run of each chapter from its first cell to its last, the start of the kernel included. Memory "
