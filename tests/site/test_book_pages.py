@@ -33,7 +33,7 @@ MATH = """() => ({
 })"""
 # What is read, without listings and without what MathJax keeps for screen readers.
 TEXT = """() => { const main = document.querySelector('main, body').cloneNode(true);
-    main.querySelectorAll('pre, code, script, mjx-container, style').forEach(e => e.remove());
+    main.querySelectorAll('pre, code, script, mjx-container, style, .sig').forEach(e => e.remove());
     return main.textContent; }"""
 RAW = re.compile(r"\$\$|\\[(\[]|\\begin|\\[a-z]+\{|\{(?:eq|cite|prf|ref|term|doc)[a-z:]*\}|:::|\]\(|\*\*|`")
 SMALLER = """() => {
@@ -156,6 +156,7 @@ def visit(context: Any, address: str, name: str) -> Visit:
     picture(page, f"{name}-phone")
     page.set_viewport_size(DESK)
 
+    page.add_style_tag(content="* { transition: none !important; }")  # no colour measured on its way
     page.evaluate(SMALLER)
     seen.light = serious(page)
     page.evaluate("() => { document.documentElement.dataset.theme = 'dark'; }")
