@@ -99,3 +99,14 @@ def test_text_alone_changes_no_cost_and_the_recipes_do(course: Path) -> None:
     one = costs.digest_of(py, course)
     (recipes / "vae.py").write_text("STEPS = 2\n")
     assert costs.digest_of(py, course) != one
+
+
+def test_the_committed_table_is_that_of_the_chapters() -> None:
+    """A chapter's steps or parameters cannot change without the table: its code's digest would differ."""
+    assert costs.stale(ROOT) == []
+    rows = costs.read(ROOT)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert costs.in_readme(readme, rows) == readme
+    assert costs.markdown(rows) in readme
+    assert all(row.steps > 0 for name, row in rows.items())
+    assert sum(row.cpu_seconds for row in rows.values()) < costs.LIMIT_S
