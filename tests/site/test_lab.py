@@ -101,7 +101,7 @@ def test_a_chapter_runs_to_its_end_and_its_sliders_move(lab: Lab, name: str, scr
             cell.outputs, cell.execution_count = [], None
     nbformat.write(source, lab.root / "chapters" / f"{name}.ipynb")
     calls = {
-        word: sum(len(re.findall(rf"^\s*{word}\(", c.source, re.M)) for c in source.cells)
+        word: sum(len(re.findall(rf"^{word}\(", c.source, re.M)) for c in source.cells)
         for word in ("figure", "frames")
     }
     with lab.opened(f"chapters/{name}.ipynb") as opened:
