@@ -31,6 +31,8 @@ def test_every_step_and_every_trained_number_is_counted() -> None:
     assert spent.peak_mb > 50
     tally.begin()
     assert tally.total().steps == 0
+    optimiser.step()
+    assert (tally.total().steps, tally.total().parameters) == (1, 25)
 
 
 @pytest.fixture

@@ -38,16 +38,19 @@ class Tally:
 
 _tally = Tally()
 _seen: "weakref.WeakSet[Any]" = weakref.WeakSet()
+_hook: Any = None
 
 
 def begin() -> None:
     """Count from now on, from nothing."""
     from torch.optim.optimizer import register_optimizer_step_post_hook
 
-    global _tally
+    global _tally, _hook
     _tally = Tally()
     _seen.clear()
-    register_optimizer_step_post_hook(_after_step)
+    if _hook is not None:  # two hooks would count every step twice
+        _hook.remove()
+    _hook = register_optimizer_step_post_hook(_after_step)
 
 
 def _after_step(optimiser: Any, arguments: Any, keywords: Any) -> None:

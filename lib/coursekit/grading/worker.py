@@ -35,13 +35,8 @@ from coursekit.grading.frames import Broken, read_frame, write_frame
 NAMESPACES, FORKED, NONE = "namespaces", "forked", "none"  # how far a cell is apart from the next one
 _NEWNS, _NEWIPC, _NEWPID = 0x20000, 0x8000000, 0x20000000
 _PRIVATE, _NOSUID, _NODEV = 0x44000, 2, 4  # MS_REC | MS_PRIVATE
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_SECUREBITS, _PR_SET_NO_NEW_PRIVS = (
-    1,
-    4,
-    24,
-    28,
-    38,
-)
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP = 1, 4, 24
+_PR_SET_SECUREBITS, _PR_SET_NO_NEW_PRIVS = 28, 38
 _NO_ROOT = 0b11  # SECBIT_NOROOT, locked: a program that user 0 starts gets no capability for being user 0
 SCRATCH = "/scratch"  # the one place where a pupil may write; not /tmp, which may hold the environment
 POLL = 0.02  # seconds between two looks at the cell
@@ -125,10 +120,12 @@ def _supervise(job: dict[str, Any], probes: dict[str, Any], uid: int | None, how
         ended = os.pidfd_open(pupil)
         closing.callback(os.close, ended)
         watched = _Watched(pupil, None if how == NONE else known, job)
-        outcome, reply, log = _collect(reply_read, log_read, ended, watched, job)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pupil, signal.SIGKILL) if how == NAMESPACES else os.killpg(pupil, signal.SIGKILL)
-        _, status, usage = os.wait4(pupil, 0)
+        try:
+            outcome, reply, log = _collect(reply_read, log_read, ended, watched, job)
+        finally:  # whatever went wrong, no pupil outlives its job
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pupil, signal.SIGKILL) if how == NAMESPACES else os.killpg(pupil, signal.SIGKILL)
+            _, status, usage = os.wait4(pupil, 0)
     seconds = usage.ru_utime + usage.ru_stime
     if outcome == "replied" and not reply:
         outcome = _cause(status, seconds, job)
