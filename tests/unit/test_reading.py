@@ -199,6 +199,14 @@ def test_frames_need_no_other_host_and_thirteen_take_at_most_70_kilobytes(slider
     assert "http" not in re.sub(r"data:image/webp;base64,[A-Za-z0-9+/=]+", "", text)
 
 
+def test_frames_carry_a_caption_as_figures_do(shown):
+    frames(line_plot, [0.0, 1.0], label="beta", alt=str, caption="A <bump>")
+    data, metadata = shown[0]._repr_mimebundle_()
+    assert "&lt;bump&gt;</figcaption>\n</figure>" in data["text/html"]
+    assert metadata["image/png"] == {"alt": "0.0", "caption": "A <bump>"}
+    assert data["text/plain"].endswith("at 0: 0.0\nA <bump>")
+
+
 def test_frames_are_reproducible_and_outputs_have_different_keys(shown):
     for values in ([0.0, 1.0], [0.0, 1.0], [0.0, 2.0]):
         frames(line_plot, values, label="beta", alt=str)

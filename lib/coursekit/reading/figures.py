@@ -131,6 +131,13 @@ def img_tag(content: bytes, mime: str, alt: str, width: int, height: int, attrib
     )
 
 
+def captioned(content: str, caption: str | None) -> str:
+    """The HTML of a figure around a picture or a slider, with the line under it if there is one."""
+    style = "max-width:42em;color:inherit"
+    under = f'\n<figcaption style="{style}">{html.escape(caption)}</figcaption>' if caption else ""
+    return f'<figure class="dgm-figure" style="margin:0">\n{content}{under}\n</figure>'
+
+
 def figure(fig: Figure, *, alt: str, caption: str | None = None) -> None:
     """Display a figure with its alternative text, and close it.
 
@@ -149,10 +156,8 @@ def figure(fig: Figure, *, alt: str, caption: str | None = None) -> None:
     width, height = (round(side * CSS_DPI / PNG_DPI) for side in image.size)
     png = png_bytes(image, PNG_DPI)
     img = img_tag(webp_bytes(image), "image/webp", alt, width, height)
-    style = "max-width:42em;color:inherit"
-    under = f'\n<figcaption style="{style}">{html.escape(caption)}</figcaption>' if caption else ""
     data = {
-        "text/html": f'<figure class="dgm-figure" style="margin:0">\n{img}{under}\n</figure>',
+        "text/html": captioned(img, caption),
         "image/png": base64.b64encode(png).decode("ascii"),
         "text/plain": f"Figure: {alt}" + (f"\n{caption}" if caption else ""),
     }

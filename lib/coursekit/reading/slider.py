@@ -21,6 +21,7 @@ from coursekit.reading.figures import (
     PNG_DPI,
     BundleMetadata,
     Displayed,
+    captioned,
     img_tag,
     png_bytes,
     rasterise,
@@ -71,6 +72,7 @@ def frames(
     unit: str = "",
     alt: Callable[[V], str],
     start: V | None = None,
+    caption: str | None = None,
 ) -> None:
     """Display a slider over pictures that are all drawn now.
 
@@ -81,6 +83,7 @@ def frames(
         unit: the unit of the values; may be empty.
         alt: a value -> what its picture shows, for those who cannot see it.
         start: the value shown first; the first one when left out.
+        caption: a line set under the slider.
 
     Raises:
         ValueError: fewer than two values, `start` not among them, an empty `label` or text alternative,
@@ -112,12 +115,14 @@ def frames(
     contents = [_webp(image) for image in images]
     key = "dgm-frames-" + hashlib.sha256(b"\0".join([*contents, label.encode()])).hexdigest()[:12]
     data = {
-        "text/html": _html(key, contents, images[0].size, alts, texts, label, first),
+        "text/html": captioned(_html(key, contents, images[0].size, alts, texts, label, first), caption),
         "image/png": base64.b64encode(png).decode("ascii"),
         "text/plain": f"Slider over {label} ({texts[0]} to {texts[-1]}, {len(values)} frames), "
-        f"at {texts[first]}: {alts[first]}",
+        f"at {texts[first]}: {alts[first]}" + (f"\n{caption}" if caption else ""),
     }
     metadata: BundleMetadata = {"image/png": {"alt": alts[first]}}
+    if caption:
+        metadata["image/png"]["caption"] = caption
     display(Displayed(data, metadata))
 
 
