@@ -110,6 +110,8 @@ figure(
     alt="Left: sixty recorded paths, all of them bending round a grey rock, about half on each side. "
     "Right: the network's paths fan out evenly, and those that begin near the middle, in red, run "
     "into the rock.",
+    caption="Left, sixty of the recorded drives. Right, the trained network from evenly spaced starts: from "
+    "those near the middle it steers for the rock.",
 )
 
 # %% [markdown]
@@ -345,6 +347,8 @@ frames(
     label="start s",
     start=0.0,
     alt=describe_start,
+    caption="Three answers for one start s: the regressor names a single action, one lump spreads across the "
+    "rock, two lumps put their mass on either side of it.",
 )
 
 # %% [markdown]
@@ -468,7 +472,15 @@ def describe_step(step):
     return f"Step {step}: contours of both models over the six clusters; KL {both[0]}, {both[1]}."
 
 
-frames(draw_step, list(range(0, 121, 10)), label="training step", start=120, alt=describe_step)
+frames(
+    draw_step,
+    list(range(0, 121, 10)),
+    label="training step",
+    start=120,
+    alt=describe_step,
+    caption="Two mixtures over the data, and their divergence from the truth during training, found twice: "
+    "on a grid (lines) and as NLL less entropy on new data (dots).",
+)
 
 # %% [markdown]
 # Dots and lines coincide, in both runs. And they tell us what the NLL alone would have kept to itself: how
@@ -616,7 +628,16 @@ def describe_distance(distance):
     return f"Modes {distance:g} apart; means of the fitted Gaussians: {means}. Forward covers both modes."
 
 
-frames(draw_distance, distances.flatten().tolist(), label="distance", start=5.0, alt=describe_distance)
+# %%
+frames(
+    draw_distance,
+    distances.flatten().tolist(),
+    label="distance",
+    start=5.0,
+    alt=describe_distance,
+    caption="The best single Gaussian for two modes. Forward KL covers both and the gap between them; "
+    "reverse KL, once they are far enough apart, stays on the mode it started from.",
+)
 
 # %% [markdown]
 # **What it means.** Which direction one takes is often decided by what one has. Forward KL needs draws from
@@ -796,6 +817,8 @@ figure(
     alt="Left: two overlapping clouds of beetles and two nearly equal straight boundaries; a star far to "
     "the lower right lies deep on one side. Right: draws from the generative model look like the "
     "data; the contours of its log p(x) leave the star outside.",
+    caption="Left, both classifiers draw nearly the same boundary. Right, what only the generative one has: "
+    "draws, and contours of log p(x), with the odd beetle far outside them.",
 )
 
 # %% [markdown]
@@ -953,6 +976,8 @@ figure(
     alt="A tree. Generative models split into explicit ones, whose log p(x) can be evaluated, and "
     "implicit ones, which only draw. Explicit splits into exact (autoregressive, flow) and bounded "
     "(VAE, diffusion); implicit leads to GAN. Under each family stands what it gives up.",
+    caption="The families of this course by what they do with p(x): evaluate it, bound it, or only draw from "
+    "it. Under each stands what it gives up in return.",
 )
 
 # %% [markdown]

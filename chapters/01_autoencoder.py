@@ -132,6 +132,8 @@ figure(
     alt="Three rows of ten 8 by 8 images. Top: handwritten digits that were not trained on. Middle: the "
     "same digits after passing the door, slightly smoother. Bottom: decoded random codes, smears of "
     "which few resemble a digit.",
+    caption="What the decoder rebuilds and what it makes up. Unseen digits pass the door nearly unharmed; "
+    "random codes from the same range decode to smears.",
 )
 errors = [error(x, door(x)).mean().item() for x in (x_train, x_test)]
 print("squared error per image: train {:.2f}, test {:.2f}".format(*errors))
@@ -259,6 +261,8 @@ figure(
     alt="Left: the plane of two-number codes; each digit's codes form streaks or islands of their own "
     "colour, with empty regions between. Right: images decoded on a grid over the same region; near "
     "the islands they are clear digits, between them mixtures and smears.",
+    caption="The two-number code of every training image, coloured by digit, and what the decoder makes of a "
+    "grid over the same plane. Between the islands it was never asked anything.",
 )
 
 # %% [markdown]
@@ -364,6 +368,8 @@ figure(
     fig,
     alt="Twenty-four small images, the most used atoms: bright and dark patches and strokes on grey; none"
     " is a digit.",
+    caption="The most used atoms of the sparsest model, which add ink (bright) or remove it (dark). An "
+    f"image uses about {used[0.6]:.0f} of the 128.",
 )
 
 free = train_sparse(0.6, hold=False)
@@ -463,6 +469,8 @@ figure(
     fig,
     alt="Two fields of arrows over the same noisy points on a ring: the trained denoiser's steps, and the"
     " exact score times sigma squared. Both point towards the nearest of six clusters and look alike.",
+    caption="What the trained denoiser does to each point, beside the exact slope of the log-density "
+    "times the noise's variance. Both step uphill, towards the clusters; arrows are at half length.",
 )
 
 # %% [markdown]
@@ -514,6 +522,8 @@ figure(
     alt="Six rows of ten digits: clean; noisy; cleaned by the plain autoencoder, recognisable but "
     "distorted; by the copying network, hardly better than noisy; by the denoising network, the "
     "closest to clean; by averages of training images, clear but at times another shape.",
+    caption="Ten noisy test digits, cleaned in four ways. The denoising network comes closest to the first "
+    "row; the training set's optimum is clear, but at times it is a different drawing.",
 )
 
 # %% [markdown]
@@ -653,6 +663,8 @@ figure(
     alt="Singular values of the Jacobian in falling order on a logarithmic axis. Without penalty they "
     "stay near one half for some thirty directions. With the Jacobian penalty they fall from the "
     "first on, the stronger the faster. With weight decay a dozen stay nearly level, then they drop.",
+    caption="How strongly the code answers to each direction in the space of images, the loudest first. The "
+    "Jacobian penalty lets all but the loudest fade; weight decay keeps several and cuts off the rest.",
 )
 
 # %% [markdown]
@@ -780,6 +792,9 @@ frames(
     label="step of the walk",
     start=int(nearest_walk.argmax()),
     alt=lambda i: f"Step {i} of 16 from the sevens to the zeros; the decoded image is {describe_walk(i)}.",
+    caption="A straight walk through the plane of codes, from the sevens to the zeros. The darker the "
+    "ground, the farther the decoded image from every training image; on the right, the image at the white "
+    "dot.",
 )
 print("digits on the way:", verdict.tolist(), f"mean sureness {sure_walk.mean():.2f}")
 assert nearest_walk.max() > 1.5 * max(nearest_walk[0], nearest_walk[-1])
@@ -832,7 +847,16 @@ def describe_blend(t):
     return f"Nine pairs, share {t:g}; mean sureness: pixels {at['pixels']:.2f}, codes {at['codes']:.2f}."
 
 
-frames(draw_blend, shares, label="share of the second image", start=0.5, alt=describe_blend)
+# %%
+frames(
+    draw_blend,
+    shares,
+    label="share of the second image",
+    start=0.5,
+    alt=describe_blend,
+    caption="Nine pairs of different test digits, blended as pixels and as codes. Halfway between two digits "
+    "the classifier is least sure of either blend.",
+)
 
 # %%
 drop = {name: (judged[0] - judged[5]).mean().item() for name, judged in blended.items()}
@@ -904,6 +928,8 @@ figure(
     fig,
     alt="Two rows of ten decoded draws. Top, codes from one Gaussian: smears and a few digits. Bottom, "
     "codes from a mixture of ten Gaussians: more of them are recognisable digits.",
+    caption="One decoder, two densities fitted to the training codes. More of what the mixture draws can be "
+    "read as a digit.",
 )
 
 # %% [markdown]

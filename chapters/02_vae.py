@@ -202,6 +202,8 @@ frames(
         f"Right: the ELBO against the encoder's mean lies below the dashed line, log p(x) = "
         f"{log_evidence:.2f} nats; at {m:.2f} the gap is {exact_gap(m, post_var):.2f} nats."
     ),
+    caption="One latent and one pixel, so that all is known. Where the encoder misses the posterior (left), "
+    "the ELBO falls short of log p(x) by the red bar, their KL divergence (right).",
 )
 
 # %% [markdown]
@@ -300,6 +302,8 @@ figure(
     alt="Log-log plot of the variance of three gradient estimators against the number of latents, 1 to 32. "
     "The score function's grows about quadratically, with a baseline about linearly, the reparameterised one "
     "stays flat, far below both.",
+    caption="How noisy a single estimate of the same gradient is. The score function pays for every further "
+    "latent, a baseline makes it pay less, and reparameterisation does not notice them.",
 )
 closed_form = mu**4 / sigma**2 + 14 * mu**2 + 15 * sigma**2
 print(
@@ -423,6 +427,8 @@ figure(
     alt="Left: the total mass of exp(minus cross-entropy) over grey values, one half at rho one half, "
     "falling towards zero at both ends, far below the dashed line at one. Right: three beta-binomials with "
     "the same mean: narrow, broad, and with peaks at 0 and 16.",
+    caption="Left, cross-entropy on grey values is no density: its total mass never reaches the dashed line. "
+    "Right, three beta-binomials with one mean and three widths.",
 )
 
 # %% [markdown]
@@ -587,6 +593,8 @@ frames(
         f"Seven rows of eight digits. Top: reconstructions. Below, one latent a row is set to {v:+.1f}; the "
         "strokes change slant, width or closure along the slider; far from zero one digit turns into another."
     ),
+    caption="Eight test digits rebuilt (top), then the same codes with one latent set to the slider's value: "
+    "a row for each of the six latents that carry most.",
 )
 
 # %% [markdown]
@@ -678,6 +686,8 @@ figure(
     "On test: "
     + ", ".join(f"{n} {v:.1f}" for n, v in test_nats.items())
     + ". Train lies far to the left of valid and test; augmentation brings them closer.",
+    caption="One VAE, improved change by change from top to bottom. The distance from the line of the "
+    "training images to the other two is over-fitting; augmentation closes about half of it.",
 )
 over_fit = {n: row[2] - row[0] for n, row in results.items()}  # test minus train
 assert test_nats["+ beta-binomial"] < test_nats["plain"] - 4
@@ -789,6 +799,8 @@ figure(
     alt=f"The bound on minus log p(x) against the number of draws from 1 to 1024. "
     f"With the encoder it falls from {curve[0]:.1f} to {curve[-1]:.1f} nats and flattens; "
     f"with the prior it starts at {curve_prior[0]:.0f} and is still falling at 1024 draws.",
+    caption="The importance-weighted bound for the same model and images. One draw from the encoder says "
+    "more than a thousand from the prior.",
 )
 print("encoder:", [round(c, 1) for c in curve], " prior:", [round(c, 1) for c in curve_prior])
 assert all(a > b for a, b in itertools.pairwise(curve))  # monotone in K on the same draws
@@ -902,6 +914,8 @@ figure(
     fig,
     alt="Left: the training loss falls quickly and stays flat, as a healthy one does. Right: eight test "
     "digits and, below each, the same grey blur, the mean of the training images.",
+    caption="A VAE whose squared error was averaged over the pixels. The loss looks healthy, and every digit "
+    "is rebuilt as the same blur.",
 )
 
 # %% [markdown]
@@ -1010,6 +1024,8 @@ figure(
     alt="The rate during training for three objectives, on a logarithmic axis. Plain: a short peak, then "
     "near zero, from where it hardly recovers. Warm-up: a higher peak while a nat costs little, a dip, "
     "and back to the line at log 10. Free bits: settles at four nats.",
+    caption="The rate of one model under three objectives. The grey line marks the nats that naming one of "
+    "ten digits takes; the plain objective stays below it.",
 )
 
 # %% [markdown]
@@ -1090,6 +1106,8 @@ frames(
         "Left: test digits, their reconstructions and two rows of samples. Small beta: sharp "
         "reconstructions, unreadable samples. Large beta: everything blurs towards a few mean shapes."
     ),
+    caption="What the price β of a nat does to reconstructions and samples. A cheap nat buys good "
+    "reconstructions, a dear one makes all images alike; the better samples are at neither end.",
 )
 for beta, (_, rate, nelbo) in sweep.items():
     print(f"beta {beta:5.2f}: rate {rate:5.1f}  distortion {nelbo - rate:6.1f}  -ELBO {nelbo:6.1f} nats")
@@ -1117,7 +1135,11 @@ from dgm.recipes.full import full_result
 full = full_result("vae", train=budget(cpu=False, full=True))
 print(full.text)
 if full.samples is not None:
-    figure(image_grid(full.samples, columns=16), alt=full.alt)
+    figure(
+        image_grid(full.samples, columns=16),
+        alt=full.alt,
+        caption="Samples of the VAE trained with the full budget, at the settings printed above.",
+    )
 
 # %% [markdown]
 # ## 14 Think

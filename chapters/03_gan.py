@@ -90,6 +90,8 @@ figure(
     fig,
     alt="Three clouds of points. Nature: bent like a banana. Forger A: a round cloud with the same mean and "
     "covariance, not bent. Forger B: a slightly wider, slightly flatter banana.",
+    caption="Points from nature and from two forgers. Forger A has nature's mean and covariance to the last "
+    "digit, and forger B is the better one all the same.",
 )
 assert torch.allclose(torch.cov(first.T), torch.cov(x_real.T), atol=1e-3)
 
@@ -273,6 +275,8 @@ frames(
         f"in black and forged ones in red. Right: the value over training; here the judge has "
         f"{game[i][3]:.3f}, the best judge {game[i][4]:.3f} nats; the grey line is minus log 4."
     ),
+    caption="The learnt judge beside the best possible one, bright for nature and dark for forgery. Where "
+    "there are points the two soon agree, and at the end neither can tell.",
 )
 
 # %% [markdown]
@@ -364,6 +368,8 @@ figure(
     fig,
     alt="Two gradients against the distance, logarithmic. The saturating one rises to about 0.4 and then "
     "falls off like a Gaussian, below a thousandth at distance 8. The non-saturating one grows steadily.",
+    caption="The gradient that a forger at distance θ gets from the best judge. The minimax loss lets go "
+    "where the forger has most to learn; the non-saturating one does not.",
 )
 six = min(range(len(THETAS)), key=lambda k: abs(THETAS[k] - 6))
 print(
@@ -489,6 +495,8 @@ figure(
     fig,
     alt="Four curves, bound minus divergence against the error s of the critic. All touch zero at s = 0 and "
     "lie below zero on both sides.",
+    caption="How far each bound falls short of its divergence when the critic is off by s. All four touch at "
+    "the best critic and lie below everywhere else.",
 )
 
 # %% [markdown]
@@ -509,14 +517,16 @@ for name in ROWS:
 
 fig, ax = plt.subplots(figsize=(5.6, 2.7))
 ax.fill_between(x, log_p.exp(), color="0.85", label="p")
-for name, (m, s) in fits.items():
-    ax.plot(x, log_normal(x, m, s).exp(), label=name)
+for (name, (m, s)), width in zip(fits.items(), (5, 1.5, 3, 1.2), strict=True):  # three nearly coincide
+    ax.plot(x, log_normal(x, m, s).exp(), lw=width, label=name)
 ax.set(xlabel="x", ylabel="density", xlim=(-5, 5))
 ax.legend(fontsize=8)
 figure(
     fig,
     alt="A density with two lumps in grey, and the best single Gaussian by four divergences: reverse KL sits "
     "on the left lump, KL and Pearson cover both, and the GAN's lies between them.",
+    caption="The best single Gaussian by four divergences. Reverse KL takes the larger lump; the other three "
+    "cover both, and nearly coincide.",
 )
 
 # %% [markdown]
@@ -679,6 +689,8 @@ frames(
         f"Left: 32 samples after {i} steps. Right: the two losses, nearly flat after the first few hundred "
         f"steps, and the Fréchet distance on a logarithmic axis, which falls about tenfold; here {fd[i]:.0f}."
     ),
+    caption="Samples of the GAN, and its training in numbers. The losses lie flat while the Fréchet distance "
+    "keeps falling: they do not say how good the samples are.",
 )
 
 # %% [markdown]
@@ -715,6 +727,8 @@ figure(
     image_grid(rows, columns=12, row_labels=["held out", "MLP", "DCGAN"]),
     alt="Three rows of twelve 8 by 8 images: held-out digits, samples of the perceptron GAN, samples of the "
     "DCGAN. Most samples are readable digits; a few are broken.",
+    caption="Held-out digits, and samples of two generators: a perceptron, and a DCGAN with less than a "
+    "quarter of its weights.",
 )
 assert dcgan_row["classes"] >= 8
 assert dcgan_row["FD"] < 1.5 * good_row["FD"]
@@ -870,6 +884,8 @@ figure(
     alt="Five rows of twelve samples. Plain and label smoothing: the same image twelve times. Minibatch "
     "discrimination: several kinds, each alike. Two time scales: few kinds. Feature matching: different "
     "digits, many of them broken.",
+    caption="Twelve samples of the broken setting and of each cure, first seed. A row that repeats one image "
+    "has collapsed; the two cures that compare whole batches bring back the most classes.",
 )
 
 
@@ -954,6 +970,8 @@ figure(
     fig,
     alt="Two rows of four scatter plots, over training; grey discs mark the eight modes. Plain: the samples "
     "are one clump that jumps about. Unrolled: the samples spread along the ring and reach several modes.",
+    caption="Samples at four moments of training, with the number of modes found. The plain generator "
+    "wanders in one clump; the one that looks ahead spreads along the ring.",
 )
 print("modes found over training:", "; ".join(f"{k} steps ahead {v}" for k, v in found.items()))
 last_half = {ahead: sum(counts[4:]) / 4 for ahead, counts in found.items()}
@@ -977,7 +995,11 @@ from dgm.recipes.full import full_result
 full = full_result("gan", train=budget(cpu=False, full=True))
 print(full.text)
 if full.samples is not None:
-    figure(image_grid(full.samples, columns=16), alt=full.alt)
+    figure(
+        image_grid(full.samples, columns=16),
+        alt=full.alt,
+        caption="Samples of the GAN trained with the full budget, at the settings printed above.",
+    )
 
 # %% [markdown]
 # ## 13 Think

@@ -73,6 +73,8 @@ figure(
     fig,
     alt="Two pictures of two parallel vertical lines of points, nature's in blue and a forger's in red: a "
     "tenth apart in the left one, two and a half apart in the right one. Both say JS = 0.6931 nats.",
+    caption="A forger who is nearly right and one who is far off. The Jensen-Shannon divergence gives both "
+    "the same mark.",
 )
 
 # %% [markdown]
@@ -280,6 +282,8 @@ figure(
     fig,
     alt="Two groups of real points above, one group of forged points below, joined by the straight lines of "
     "the best plan, over the contours of the best critic: low at the forged points, high at the real ones.",
+    caption="The best plan (white lines) over the best critic (colours). Every line runs straight uphill, "
+    "and the critic climbs along it by exactly the line's length.",
 )
 
 # %% [markdown]
@@ -353,6 +357,8 @@ figure(
     alt="Left: two staircases that cross several times, the area between them grey. Right: the best critic, "
     "a zigzag of slope plus and minus one: valleys at the forger's three lumps, peaks at nature's inner two, "
     "and high at both ends.",
+    caption="W₁ on a line, twice: the area between the two distribution functions, and the zigzag critic "
+    "that gains as much. Ticks mark the lumps, nature's blue and the forger's red.",
 )
 
 # %% [markdown]
@@ -410,6 +416,8 @@ frames(
         f"shift; JS rises to 0.69, dips at 3 and is flat elsewhere, W1 is a straight line; here "
         f"{slid[t][0]:.3f} and {slid[t][1]:.2f}."
     ),
+    caption="Two tents and a forger's copy of them, shifted by θ. JS has two plateaus with a false valley "
+    "between them; W₁ points home from everywhere.",
 )
 
 # %% [markdown]
@@ -564,6 +572,8 @@ figure(
     fig,
     alt="Left: a histogram of the weights, two tall bars at the walls minus 0.1 and 0.1 and little between. "
     "Right: the zigzag of the best critic, and two clipped critics, each hardly more than a V.",
+    caption="Clipped weights pile up at the walls of their box (left). The critics that they make are too "
+    "simple for the comb: of the zigzag a V is left.",
 )
 
 # %% [markdown]
@@ -695,6 +705,8 @@ figure(
     fig,
     alt="The zigzag of the best critic in grey. The one-sided critic follows all of its teeth. The two-sided "
     "critic has slopes of plus and minus one as well, but turns at the wrong places.",
+    caption="Two critics of the comb, each held by a penalty. The one-sided penalty lets the critic turn "
+    "with the teeth; the two-sided one charges for slope 0, and the critic turns at the wrong places.",
 )
 
 # %% [markdown]
@@ -736,6 +748,8 @@ figure(
     fig,
     alt="The gradient that the forger gets, on a logarithmic axis, while its opponent trains: the judge's "
     "rises and then falls by two orders of magnitude; the critic's rises to 1.05, the grey line, and stays.",
+    caption="The pull on a forger who stands still while the opponent trains. The judge's dies away as the "
+    "judge gets better; the critic's settles at the predicted value (grey).",
 )
 
 # %% [markdown]
@@ -797,6 +811,8 @@ figure(
     fig,
     alt="Relative error of the spectral norm against the number of rounds, logarithmic: a fast fall at "
     "first, then a straight line, parallel to the dashed one with the predicted slope.",
+    caption="The error of the power iteration on a random matrix. After the first rounds it falls by the "
+    "same factor each time, the predicted one (dashed).",
 )
 
 # %% [markdown]
@@ -963,6 +979,8 @@ figure(
     alt="Five rows of twelve 8 by 8 images: held-out digits, then samples of the generators of the clipped, "
     "penalised and spectrally normalised critics, and of the GAN. Of the middle three many digits can be "
     "read, some are blurred.",
+    caption="Held-out digits, and samples of the generators taught by three critics and by one judge, first "
+    "seed each, after equally many steps.",
 )
 
 
@@ -1021,6 +1039,8 @@ figure(
     alt="Four panels, the critic's estimate against the Fréchet distance, three seeds each. For clipping, "
     "gradient penalty and spectral norm the curves rise from lower left to upper right. The GAN's value does "
     "not.",
+    caption="What the opponent says of the samples against their Fréchet distance, three seeds each; "
+    "training runs from right to left. For the three critics lower means better, for the GAN's value hardly.",
 )
 for method in ("clipping", "gradient penalty", "spectral norm"):
     assert np.mean(rho[method, "held out"]) > 0.75
@@ -1187,7 +1207,11 @@ figure(
     fig,
     alt="A real and a forged image of two pixels as two points. Left, one epsilon per sample: the "
     "interpolated points fill the straight line between them. Right, one per pixel: the whole rectangle.",
+    caption="Where the penalty looks, shown for images of two pixels. One ε per sample keeps to the line "
+    "between the two; one ε per pixel fills a box.",
 )
+
+# %%
 real, fake = x_train, samples
 along = (fake - real).flatten(1)
 for name, shape in (("sample", (1000, 1, 1, 1)), ("pixel", real.shape)):

@@ -78,6 +78,8 @@ figure(
     alt="Left: a round Gaussian cloud on a square grid. Right: the same points and grid after pulling. "
     "The cells of the grid are flat and the points dense in some places, tall and thin in others; no "
     "lines cross.",
+    caption="A cloud printed on a sheet, and the same sheet pulled. Where its cells are squeezed the points "
+    "lie dense, where they are stretched they lie thin.",
 )
 
 # %% [markdown]
@@ -144,6 +146,8 @@ figure(
     alt="Upper left, turned on its side: the Gaussian density of z, cut into ten slabs of equal area. "
     "Upper right: the increasing curve z = f(x), with steep and flat stretches. Below: the density of x "
     "with the same ten slabs; narrow and tall where the curve is steep, wide and low where it is flat.",
+    caption="Ten slabs of equal probability, from the Gaussian (left) through the curve to the data (below). "
+    "Steep stretches make them narrow and tall, flat ones wide and low.",
 )
 
 # %% [markdown]
@@ -217,6 +221,8 @@ frames(
     label="skew ε",
     start=0.8,
     alt=skew_alt,
+    caption="The ten slabs for several skews. With ε > 0 the long tail is on the right, with ε < 0 on the "
+    "left; the areas of the slabs never change.",
 )
 frames(
     lambda tail: draw_slabs(lambda x: sinh_arcsinh(x, 0.0, tail), f"skew ε = 0, tail δ = {tail:.1f}"),
@@ -224,6 +230,8 @@ frames(
     label="tail δ",
     start=0.5,
     alt=tail_alt,
+    caption="The ten slabs for several tail parameters. With δ < 1 the curve is flat far out and the tails "
+    "are heavy; with δ > 1 they are light.",
 )
 
 # %% [markdown]
@@ -300,6 +308,8 @@ figure(
     + ", ".join(f"{d:.1f}" for d in det)
     + ". Dense regions on the right "
     "have large images on the left.",
+    caption="Equal squares on the pulled sheet (right), and their images on the flat one (left) with the "
+    "determinant of each. Where the cloud is dense the image is large.",
 )
 
 # %% [markdown]
@@ -493,6 +503,8 @@ figure(
     alt="Three 6 by 6 Jacobians. One coupling: the identity above left, zeros above right, a full block "
     "below left, a diagonal below right. Swapped: the same turned round. One after the other: full "
     "everywhere.",
+    caption="Jacobians of a coupling, of its mirror image, and of one after the other; white is zero. Each "
+    "alone is triangular, their composition is full.",
 )
 assert (dense_jacobian(layers[0], x_six)[:, :3, 3:] == 0).all()
 
@@ -575,6 +587,8 @@ figure(
     "alternating flow shows both moons. Right: densities of the first coordinate. Data and the "
     "alternating flow are broad with edges; the flow that never swaps has the Gaussian bell it started "
     "from.",
+    caption="Four couplings that never swap their halves, and four that do. Without swapping, the first "
+    "coordinate keeps the bell of the base for ever.",
 )
 
 # %% [markdown]
@@ -649,6 +663,8 @@ figure(
     alt="Left: the two moons. Middle: the model's density, the same moons with a faint thread from "
     "either inner tip. Right: where the KL comes from: thin stripes along the moons, above and below "
     "zero, darkest and positive at the four tips.",
+    caption="The data's density, the flow's, and where the divergence between them comes from: purple where "
+    "the model is too low, brown where it is too high.",
 )
 on_grid = lost.sum().item() * width**2
 print(f"the same KL as a sum over the grid: {on_grid:.4f} nats")
@@ -714,6 +730,8 @@ frames(
         + (", now two moons. " if k == 8 else " on the way to two moons. ")
         + f"A flow of the first {k} couplings alone would have a KL of {kl_after[k]:.2f} nats."
     ),
+    caption="Eight couplings, one at a time: data on the way to the Gaussian (left), a Gaussian cloud on the "
+    "way to the data (right). Every step moves points along one axis only.",
 )
 print("KL after k couplings, nats:", [round(v, 2) for v in kl_after])
 assert abs(kl_after[8] - kl["sines, 8 couplings"][0]) < 1e-4  # the same points; sums in another order
@@ -829,6 +847,8 @@ figure(
     alt="Left: an increasing curve through five knots, the diagonal outside. Middle: its slope, "
     "positive and continuous, passing through the given slopes at the knots. Right: the Gaussian bell, "
     "and the density that one such spline makes of it: two peaks with a deep valley.",
+    caption="A spline of four bins, its slope, and what it does to a Gaussian bell: one bump becomes two. "
+    "Dots mark the knots.",
 )
 
 # %% [markdown]
@@ -870,6 +890,8 @@ figure(
     alt="Three densities. Data: five narrow bent arms around an empty middle. Affine couplings: the "
     "arms are there but smeared, with faint threads between them. Spline couplings: the arms are as "
     "narrow as the data's.",
+    caption="A pinwheel, and two flows after as many steps. Affine couplings smear the arms and leave "
+    "threads between them; splines, with half as many couplings, come much closer.",
 )
 for where in ("two moons", "pinwheel"):  # over seeds 0, 1, 2 at most a third of the affine one's
     assert step_for_step["spline", where][0] < 0.5 * step_for_step["affine", where][0]
@@ -997,6 +1019,8 @@ frames(
         f"Logarithms of two densities after {i} steps. Data: two separate discs. Flow: two discs joined by "
         f"a {'broad' if bridges[i][1] > 0.05 else 'thin'} bridge with {bridges[i][1]:.1%} of its probability."
     ),
+    caption="Two islands and a flow's density, in logarithms. With training the bridge between the islands "
+    "gets thinner; it never disappears.",
 )
 for i, (_, share, (mean_kl, error)) in bridges.items():
     print(f"step {i:4d}: {share:.2%} of the model in the strip, KL {mean_kl:.3f} ± {error:.3f} nats")
@@ -1155,6 +1179,8 @@ figure(
     alt="Loss against training step, medians over 15 steps. Without noise it falls through the line of "
     "the entropy within a few steps and goes on falling. With uniform noise it settles a little above "
     "the line.",
+    caption="One flow trained with noise and without. Without it the loss falls through the entropy of the "
+    "truth, below which no likelihood can stay.",
 )
 
 # %% [markdown]
@@ -1264,6 +1290,8 @@ figure(
     "pixels are brightest. Middle: the flow trained with uniform noise imitates the cells, with steep "
     "walls; its dots fill the cells evenly. Right: with variational noise the density has rounded "
     "hills, and the dots lie on the hills.",
+    caption="The nine true probabilities and two trained flows, with noisy draws as dots. Uniform noise asks "
+    "the flow for steep walls; noise that is learnt settles on its hills.",
 )
 
 # %% [markdown]
