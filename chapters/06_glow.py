@@ -82,7 +82,8 @@ figure(
     image_grid(as_images(torch.cat([test.x[:12], shuffled])), columns=12),
     alt="Two rows of twelve 8 by 8 grey images. Top: handwritten digits of the test set. Bottom: the same "
     "images with all pixels moved by one fixed shuffle; they look like noise.",
-    caption="Test digits, and the same digits under one fixed shuffle of the pixels.",
+    caption="Test digits above; below, the same digits under one fixed shuffle of the pixels. To a fully "
+    "connected flow the two rows are alike.",
 )
 
 # %% [markdown]
@@ -143,7 +144,8 @@ figure(
     fig,
     alt="Five masks on 8 by 8 pixels, kept pixels white, changed pixels blue. Share of the changed pixels' "
     "variance explained by the kept ones: " + ", ".join(f"{n} {v:.0%}" for n, v in share.items()) + ".",
-    caption="White pixels are kept, blue ones are changed. Below: how well white predicts blue, linearly.",
+    caption="White pixels are kept, blue ones are changed. Below each mask: how much of the blue pixels’ "
+    "variance the white ones explain, by least squares.",
 )
 best_shares = [share[name] for name in ("checkerboard", "every second row")]
 assert share["checkerboard"] == max(share.values())
@@ -183,6 +185,7 @@ c, i, j, h, w = 0, 1, 0, 2, 3
 assert squeezed[0, 4 * c + 2 * i + j, h, w] == x_one[0, c, 2 * h + i, 2 * w + j]  # (glow-squeeze)
 assert torch.equal(unsqueeze(squeezed), x_one)
 
+# %%
 fig, axes = plt.subplots(1, 6, figsize=(7.4, 1.8), width_ratios=[1.3, 1, 1, 1, 1, 1.3])
 digit = test.x[3:4].float()
 for ax, picture in zip(axes, [digit[0, 0], *squeeze(digit)[0]], strict=False):
@@ -198,6 +201,8 @@ figure(
     fig,
     alt="An 8 by 8 digit, its four 4 by 4 channels after the squeeze, each a coarse copy of the digit, and "
     "the channel mask drawn on the image: rows 0, 2, 4, 6 are kept, the rows between them are changed.",
+    caption="The squeeze cuts one digit into four coarse copies, each shifted by a pixel. Keeping channels "
+    "0 and 1 means keeping every second row.",
 )
 
 # %% [markdown]
@@ -377,6 +382,8 @@ figure(
     alt="Time in microseconds of a log-determinant against the number of channels, both logarithmic. The "
     "dense Jacobian rises steeply from the start, the dense matrix from a few dozen channels on; the sum of "
     "the LU form is flat and lowest. A pass of the whole layer, in either form, lies above the dense matrix.",
+    caption="The determinant is cheap in its LU form (green), but it is not what the layer costs: both "
+    "curves of the whole layer lie far above it.",
 )
 ratio = {C: cost["dense W"][C] / cost["LU"][C] for C in cost["LU"]}
 assert ratio[256] > 4 * ratio[8]  # cubic against flat; about ten times when measured
@@ -621,6 +628,8 @@ figure(
     alt="Bits per dimension during training, left with warped copies, right without. Left: training and "
     "validation images fall together. Right: training images fall on, validation images reach their lowest "
     "value at the grey line and rise again.",
+    caption="With warped copies both curves fall together. On the 1000 images alone, validation turns "
+    "round at the grey line, the step whose weights are kept.",
 )
 
 # %%
@@ -653,6 +662,8 @@ figure(
     image_grid(as_images(torch.cat(rows)), columns=12, row_labels=["test", "RealNVP", "Glow", "bins"]),
     alt="Four rows of twelve images: test digits; draws of RealNVP, of Glow, and of the bin flow. About half "
     "of Glow's draws can be read as digits, fewer of RealNVP's; the bin flow's strokes break off more often.",
+    caption="Real digits, and draws of three flows after equally many steps. The last row has the best "
+    "likelihood. Has it the best digits?",
 )
 
 # %% [markdown]
@@ -684,6 +695,8 @@ figure(
     ),
     alt="Three rows of twelve. Test digits; the same with the first level's part of z drawn anew: the same "
     "digits with other edges; the same with the second level's part drawn anew: other shapes altogether.",
+    caption="Draw the first scale’s half of z anew, and most digits keep their names. Draw the second "
+    "scale’s half anew, and most become others.",
 )
 
 # %%
@@ -766,6 +779,8 @@ frames(
         "one grey figure, a mixture of several digits; with rising temperature strokes and variety appear; "
         "above 1 they break up. Right: the Fréchet distance falls steeply up to 1 and then levels off."
     ),
+    caption="Fifty draws at the chosen temperature, always from the same noise. Cooling takes away "
+    "variety, and the Fréchet distance grows.",
 )
 
 # %%
@@ -824,7 +839,8 @@ figure(
     image_grid(as_images(torch.cat(pictures)), columns=11, row_labels=["pixels", "line", "arc"] * len(SHOWN)),
     alt="Three pairs of test digits, each joined in three ways in eleven pictures. Mixing pixels shows both "
     "digits at once, faintly. The line and the arc in z bend the strokes of one into the other.",
-    caption="Left and right in every row: real test images.",
+    caption="Real test images at both ends, and three walks from one to the other. Pixels fade into one "
+    "another; the line and the arc in z bend the strokes.",
 )
 
 # %%
@@ -872,6 +888,8 @@ with torch.no_grad():
             there_and_back, _ = flow(flow.inverse(z)[0])
             worst = (there_and_back - z).abs().amax(1)  # (447,)
             values.append((worst.median().item(), worst.max().item()))
+
+# %%
 fig, ax = plt.subplots(figsize=(6, 3))
 for (dtype, values), colour in zip(error.items(), (PALETTE["vermilion"], PALETTE["blue"]), strict=True):
     for index, (style, which) in enumerate((("o-", "median"), ("s--", "worst of 447"))):
@@ -884,6 +902,8 @@ figure(
     alt="Error of a round trip from z to the image and back, logarithmic, against the scale of z from 0.5 to "
     "8. Float32 starts near 1e-6, float64 near 1e-15. Both rise slowly in the median and by many orders of "
     "magnitude in the worst case beyond scale 3, where float32 loses all digits.",
+    caption="Rounding errors grow with the distance from the data: slowly for most draws, by many orders "
+    "of magnitude for the worst. Float64 moves the cliff and does not remove it.",
 )
 
 # %%
@@ -1018,7 +1038,8 @@ figure(
     fig,
     alt="Nine models, from the fewest test bits per dimension at the top to the most at the bottom, with "
     f"their Fréchet distances beside: {pairs}.",
-    caption="Lower is better on both axes. Diamonds: rigged on purpose.",
+    caption="Lower is better on both axes, and neither predicts the other: compare the first row with the "
+    "last. Diamonds mark the models that were rigged on purpose.",
 )
 
 # %%
@@ -1087,6 +1108,8 @@ figure(
     fig,
     alt="Validation bits per dimension over the steps for four small Glows. Three fall together, down to the "
     "dotted line of independent pixels; the one whose channels stay in place levels off far above it.",
+    caption="Three small Glows come down to the independent pixels (dotted). The one without any mixing of "
+    "channels levels off far above.",
 )
 part_bits = {name: bits(model, test.x) for name, (model, _) in parts.items()}
 depends = {}
@@ -1097,7 +1120,7 @@ for name in ("Glow, small", "channels stay"):
     depends[name] = (jacobian.abs() > 1e-9).sum(1)  # on how many pixels each entry of z depends
     alone = int((depends[name] == 1).sum())
     print(f"{name}: {alone} of 64 entries of z depend on one pixel only")
-print({name: round(value, 3) for name, value in part_bits.items()}, "bits/dim on test")
+print("bits/dim on test:", {name: round(value, 2) for name, value in part_bits.items()})
 
 # %%
 assert int((depends["channels stay"] == 1).sum()) == 32
@@ -1178,6 +1201,8 @@ figure(
     ),
     alt="Three rows of twelve draws: of the small Glow, of the one trained with the forgotten factor, of the "
     "one trained with half of the noise. They look about equally good, or bad.",
+    caption="Draws of a sound Glow, of one whose likelihood counts too few pixels, and of one trained with "
+    "half of the noise. The bugs do not show.",
 )
 
 # %% [markdown]
@@ -1225,7 +1250,11 @@ from dgm.recipes.full import full_result
 full = full_result("flow", train=budget(cpu=False, full=True))
 print(full.text)
 if full.samples is not None:
-    figure(image_grid(full.samples, columns=16), alt=full.alt)
+    figure(
+        image_grid(full.samples, columns=16),
+        alt=full.alt,
+        caption="Draws of a Glow trained on MNIST with the full budget.",
+    )
 
 # %% [markdown]
 # ## 14 Think
@@ -1326,9 +1355,9 @@ if full.samples is not None:
 # to any flow, and for a test that no broken flow passes; and it hands you a measurement with three bugs,
 # each of which flatters.
 #
-# **Next.** A flow pays for exact likelihood with layers that must be undone. The next family pays in time:
-# an autoregressive model predicts one pixel after the other, has the exact likelihood of the grey levels
-# without any noise, and may use any network it likes.
+# **Next.** A flow pays for exact likelihood with layers that must be undone. Two families may use any network
+# they like, and pay in another way: [diffusion models](07_diffusion.ipynb) with many small steps and a bound
+# for a likelihood, [autoregressive models](09_autoregressive.ipynb) by drawing one pixel after the other.
 #
 # **References.** {cite}`dinh2017` for masks, squeeze and scales, {cite}`kingma2018` for ActNorm and the 1x1
 # convolution, {cite}`theis2016` for section 11, {cite}`behrmann2021` for inverses that explode. The

@@ -77,12 +77,14 @@ fig = image_grid(
     torch.stack(rows, 1).flatten(0, 1).clamp(-1.5, 1.5),
     columns=len(shown),
     value_range=(-1.5, 1.5),
-    column_labels=[f"t = {t}" for t in shown],
+    column_labels=["t = 0", *map(str, shown[1:])],
 )
 figure(
     fig,
     alt="Four digits, each drowned in noise from left to right over 200 steps. Up to step 50 the digit is "
     "easy to read, near step 100 only its rough shape is left, from step 175 on it is noise.",
+    caption="Four digits drown in noise, step by step. Between two columns lie up to 25 steps; a single "
+    "one you could not see.",
 )
 
 # %% [markdown]
@@ -190,6 +192,8 @@ frames(
         f"with log signal-to-noise ratios of {linear.log_snr(torch.tensor([t])).item():.1f} and "
         f"{cosine.log_snr(torch.tensor([t])).item():.1f}; beside them both curves over t."
     ),
+    caption="The same digits under two schedules. Halfway, the cosine (orange) has as much signal as noise "
+    "left; the linear schedule has already spent most of its signal.",
     start=100,
 )
 half, two_thirds = torch.tensor([T // 2]), torch.tensor([2 * T // 3])
@@ -276,9 +280,10 @@ assert abs(variance - posterior_var.item()) < 1e-6
 # $\log q(x_T \mid x_0) - \log q(x_1 \mid x_0)$, and the second of these cancels against the numerator of
 # the term $t = 1$. What remains, with an expectation over $x_t$ in every term:
 #
-# $$ -\log p_\theta(x_0) \le \underbrace{\mathrm{KL}\big(q(x_T \mid x_0) \,\|\, p(x_T)\big)}_{L_T} +
-# \sum_{t=2}^{T} \underbrace{\mathbb{E}\, \mathrm{KL}\big(q(x_{t-1} \mid x_t, x_0) \,\|\, p_\theta(x_{t-1}
-# \mid x_t)\big)}_{L_{t-1}} \underbrace{- \mathbb{E} \log p_\theta(x_0 \mid x_1)}_{L_0}. $$ (diff-bound)
+# $$ \begin{aligned} -\log p_\theta(x_0) \le{}& \underbrace{\mathrm{KL}\big(q(x_T \mid x_0) \,\|\,
+# p(x_T)\big)}_{L_T} + \sum_{t=2}^{T} \underbrace{\mathbb{E}\, \mathrm{KL}\big(q(x_{t-1} \mid x_t, x_0)
+# \,\|\, p_\theta(x_{t-1} \mid x_t)\big)}_{L_{t-1}} \\ &\underbrace{{}- \mathbb{E} \log p_\theta(x_0 \mid
+# x_1)}_{L_0}. \end{aligned} $$ (diff-bound)
 #
 # **What it means.** $L_T$ asks whether the destruction was complete; it has no parameters. Each $L_{t-1}$
 # compares the network's step back with the step of one who knows the data: two Gaussians, a closed form.
@@ -357,6 +362,8 @@ figure(
     alt="The bound's weight of the squared error in the noise, on a logarithmic axis, against t. For both "
     "schedules it falls from one at t = 2 to a few hundredths; the linear schedule's stays there, the "
     "cosine's shoots up in the last few steps, to some hundreds. The simple loss has weight one everywhere.",
+    caption="What the simple loss drops. The bound weighs the first steps most, in which only faint grain "
+    "is taken off; the simple loss (dashed) weighs all steps alike.",
 )
 small_t, middle = (dropped["cosine"][i].item() for i in (0, T // 2 - 2))
 print(f"cosine schedule: the bound's weight at t = 2 is {small_t / middle:.0f} times that at t = {T // 2}")
@@ -415,8 +422,8 @@ assert small_t > 10 * middle
 # $\beta_t [(1 - \bar\alpha_{t-1}) + \bar\alpha_{t-1} \beta_t] / (1 - \bar\alpha_t) = \beta_t$, because
 # $\bar\alpha_{t-1}(1 - \beta_t) = \bar\alpha_t$. So
 #
-# $$ \sigma_t^2 = \tilde\beta_t \;\text{ is exact for a point}, \qquad \sigma_t^2 = \beta_t \;\text{ is
-# exact for } \mathcal{N}(0, I), $$ (diff-variance)
+# $$ \sigma_t^2 = \tilde\beta_t \;\text{ is exact for a point}, \qquad \sigma_t^2 = \beta_t
+# \;\text{ is exact for } \mathcal{N}(0, I), $$ (diff-variance)
 #
 # and data whose coordinates have a variance of at most one lie between, on average over $x_t$ (single
 # points may not: section 10 finds some). By {eq}`diff-posterior-var` the two differ by the factor
@@ -572,6 +579,8 @@ figure(
     alt="Mean squared error of the best denoiser against t, on a logarithmic axis: it rises from near "
     "zero to the variance of the data. Far below it the learnt denoiser's squared distance from the best, "
     "which comes near the other curve at the very last t alone.",
+    caption="No denoiser gets below the blue curve, for nobody can know x₀. What training leaves to be "
+    "learnt is the vermilion one: little, but for the last steps.",
 )
 share = beyond / own
 print("the learnt denoiser's excess, in % of the best one's error")
@@ -617,6 +626,8 @@ frames(
         "left, learnt on the right. For small t the arrows lead to the nearest cluster, for large t all "
         "of them to the mean of the data. Both sides look alike where there are points."
     ),
+    caption="Arrows towards the guessed data, at a quarter of their length. With little noise they lead to "
+    "the nearest cluster, with much to the mean of all.",
     start=75,
 )
 
@@ -638,6 +649,8 @@ figure(
     fig,
     alt="Paths of 25 points from noise to data, exact denoiser on the left, learnt on the right. The "
     "paths wander like Brownian motion and end in five tight clusters, in which 600 end points are drawn.",
+    caption="Walks of 25 points from noise to data, and 600 end points. The learnt denoiser sends them to "
+    "the same five clusters as the exact one.",
 )
 
 
@@ -717,6 +730,8 @@ figure(
     fig,
     alt="The best nu against t on a logarithmic axis: near one at t = 2, down to a quarter at t = 30, up "
     "again to 0.87 from t = 100 on. The learnt nu goes the same way, with a shallower valley.",
+    caption="ν = 1 asks for the large variance, ν = 0 for the small one. In the valley the clusters are "
+    "points to the noise; the network finds it from samples.",
 )
 at = seen.tolist().index(30)
 
@@ -847,6 +862,8 @@ figure(
     alt="Five scatter plots of samples. Without a bug: five tight clusters. Noise at the last step and t "
     "off by one: the clusters are slightly wider. Variance for deviation: five specks. alpha for "
     "alpha_bar: smeared clusters, twice as wide.",
+    caption="A sound sampler, and four with one slip each. All use the exact denoiser, so the slip alone "
+    "is to blame. Which would you notice?",
 )
 grain = score["noise at the last step"][0] ** 2 - score["none"][0] ** 2
 assert abs(grain / short.beta[1] - 1) < 0.25  # the noise that was added: four standard errors
@@ -930,6 +947,7 @@ figure(
     fig,
     alt="Forty samples of the network beside forty training images. Most samples are digits with clean "
     "strokes on a dark ground; a few are not quite any digit.",
+    caption="Which half did people write? Left: samples of the U-Net. Right: images that it was trained on.",
 )
 assert fd["averaged weights"] < fd["last weights"] - 10  # half of the smallest gap, over three seeds
 
@@ -977,6 +995,8 @@ frames(
             else "The guesses are blurred digits that may still change."
         )
     ),
+    caption="Six chains on their way from noise to data (above), and what the network takes them for "
+    "(below). It makes up its mind in the middle.",
     start=120,
 )
 
@@ -1027,6 +1047,8 @@ figure(
     alt="The bound's KL per step in bits per dimension against t, both axes logarithmic. Highest at the "
     "first steps, then falling by orders of magnitude towards t = 200. At the first two or three steps the "
     "curve of the large variance is below that of the small one; from there on they are one.",
+    caption="What each step costs in the bound. The first steps cost most, for grain that no eye sees; "
+    "only there do the two variances differ.",
 )
 first_tenth = bounds["small"].kl[:, : T // 10 - 1].sum(1).mean() / bounds["small"].kl.sum(1).mean()
 print(f"the first tenth of the steps pays {100 * first_tenth:.0f} % of the sum of KLs")
@@ -1139,7 +1161,11 @@ from dgm.recipes.full import full_result
 full = full_result("diffusion", train=budget(cpu=False, full=True))
 print(full.text)
 if full.samples is not None:
-    figure(image_grid(full.samples, columns=16), alt=full.alt)
+    figure(
+        image_grid(full.samples, columns=16),
+        alt=full.alt,
+        caption="Samples of a diffusion model trained on MNIST with the full budget.",
+    )
 
 # %% [markdown]
 # ## 15 Think

@@ -95,7 +95,8 @@ figure(
     alt="Paths of 14 points from noise to five clusters. DDPM with 1000 steps: long tangled walks. DDPM "
     "with 12 steps: zigzags. DDIM with 12 steps: short smooth curves. End points fill the five clusters in "
     "all three.",
-    caption="Blue: start. Red: where 400 points end. All three use the exact denoiser of the five clusters.",
+    caption="One denoiser, one set of starting points (blue), three walks to the five clusters (red). Only "
+    "the last walk throws no dice.",
 )
 
 # %% [markdown]
@@ -406,6 +407,8 @@ frames(
         f"{pushed[w].std():.2f}. Up to scale 1 histogram and tilted density agree; beyond it the histogram "
         "is further right and narrower."
     ),
+    caption="Two classes on the line, and samples guided towards the right-hand one. Beyond scale 1 they "
+    "leave the tilted density behind: farther out, and narrower.",
 )
 spacing = grid[1] - grid[0]
 for w in (0, 1, 4):
@@ -573,6 +576,8 @@ figure(
     alt="Left: exact Fréchet distance of a Gaussian with the digits' covariance against the number of "
     "steps; three nearly parallel lines with slope -2, eta 0 lowest, eta 1 highest. Right: distance of "
     "DDIM's median end point from the solution of the differential equation falls as one over the steps.",
+    caption="Left: the exact error of three samplers; fresh noise costs a constant factor. Right: DDIM "
+    "nears the solution of its equation as one over the number of steps.",
 )
 
 # %% [markdown]
@@ -678,6 +683,8 @@ figure(
     "about as long as the curves are apart. Right: digits zero to nine in six rows, DDIM with 5, 20 and 50 "
     "steps above, DDPM with the same below. DDIM's rows show nearly the same pictures, sharper from row to "
     "row; DDPM's rows differ.",
+    caption="Two samplers, one network, few steps. Look along the columns: DDIM’s rows are one "
+    "handwriting, read ever more carefully; DDPM’s are different draws.",
 )
 
 # %% [markdown]
@@ -763,6 +770,8 @@ figure(
     alt="Three rows from a real 3 to a real 0. Along the arc each picture has full contrast and the change "
     "comes in the middle. Along the straight line of the codes, and in the mix of pixels, the middle ones "
     "are paler.",
+    caption="Three ways from a real 3 to a real 0. On the arc of codes the contrast stays; on the straight "
+    "line the middle fades, as in the mix of pixels.",
 )
 
 # %%
@@ -807,6 +816,8 @@ figure(
     fig,
     alt="Grey: three overlapping classes. Red: guided samples. Scale 0: all three classes. Scale 1: the "
     "lower right class. Scale 3: a smaller cloud at its far edge. Scale 8: a small cloud beyond the data.",
+    caption="Guidance with everything exact. At scale 1 the samples (red) are the class that was asked "
+    "for; at larger scales they are ever surer of it, and ever less like it.",
 )
 
 # %%
@@ -888,7 +899,7 @@ far = {key: distance(x) for key, x in steered.items()}
 for name in judges:
     print(f"trained on {name} images: right at t = 0, 50, 100: ", end="")
     print(", ".join(f"{right[name][levels.index(t)]:.2f}" for t in (0, 50, 100)))
-    print("    " + "   ".join(f"w = {w}: {hit[name, w]:.2f} (FD {far[name, w]:.0f})" for w in scales))
+    print("  " + "  ".join(f"w = {w}: {hit[name, w]:.2f} (FD {far[name, w]:.0f})" for w in scales))
 
 # %%
 fig, (left, mid) = plt.subplots(1, 2, figsize=(7.6, 2.9))
@@ -904,6 +915,8 @@ figure(
     alt="Left: accuracy over the step t. Both classifiers start near 0.97 and end at chance; the one "
     "trained on clean images is lower in between. Right: agreement of the guided samples over the scale: "
     "the classifier trained on noisy images reaches nearly one, the other saturates well below.",
+    caption="Left: how much noise leaves a class to be told. Right: guidance by a classifier that never "
+    "saw noise falls short, however large the scale.",
 )
 half_way = levels.index(100)
 assert right["noisy"][half_way] > right["clean"][half_way] + 0.05  # half of the gap, over three seeds
@@ -943,9 +956,9 @@ rows = {w: judged(x, asked) for w, x in by_scale.items()}
 N = len(x_train)  # coverage that as many fresh draws of the data would have: see density_coverage
 expected_coverage = 1 - math.prod((N - j) / (N + SAMPLES - j) for j in range(1, 6))
 row_of_test = judged(x_test, y_test.long())
-for w, row in (*rows.items(), ("test images", row_of_test)):
-    line = "scale {!s:11}: agreement {:.3f}  doubt {:.4f}  FD {:5.1f}  coverage {:.2f}  density {:.2f}"
-    print(line.format(w, *row))
+for name, row in (*((f"scale {w:g}", row) for w, row in rows.items()), ("test images", row_of_test)):
+    line = "{:11}: agreement {:.3f}  doubt {:.4f}  FD {:5.1f}  coverage {:.2f}  density {:.2f}"
+    print(line.format(name, *row))
 print(f"expected coverage of {SAMPLES} fresh draws: {expected_coverage:.2f}")
 
 
@@ -972,6 +985,8 @@ frames(
         f"Scale {w:g}: eight rows of the digits 0 to 9, and the curve of coverage against doubt, here at "
         f"doubt {rows[w][1]:.3f} and coverage {rows[w][3]:.2f}."
     ),
+    caption="Each column asks for one digit. Follow the diamond: at first doubt falls and coverage rises; "
+    "then coverage is the price.",
 )
 
 # %%
@@ -991,7 +1006,10 @@ figure(
     "falls steadily to half at scale 8; a dotted line shows what fresh draws would cover. Right: the "
     "Fréchet distance has its minimum near scale 2 and rises towards both ends; a dotted line shows the "
     "distance of the test images.",
+    caption="What guidance buys and what it costs. Agreement is soon complete and stays so; coverage and "
+    "the Fréchet distance are best at a moderate scale and get worse beyond it.",
 )
+# %%
 best_scale = min(rows, key=lambda w: rows[w][2])
 print(f"the Fréchet distance is lowest at scale {best_scale:g}")
 assert rows[0][0] < 0.2 < 0.9 < rows[1][0]  # chance is 0.1; 0.9 leaves six standard errors of a share of 500
@@ -1069,6 +1087,8 @@ figure(
     "tilde for the root: a cloud that reaches into the other classes. Factor left out: the far half of the "
     "class, too tight. Wrong sign: the two other classes, beyond their edges. Stops before x0 and eta "
     "ignored: like none.",
+    caption="Guidance towards the lower right class: sound on the left, with one bug in each of the "
+    "others. The last two look as good as the first.",
 )
 
 # %%

@@ -82,7 +82,8 @@ figure(
     fig,
     alt="Five test digits of which the first 3, 20, 28, 42 and 59 pixels are uncovered, the rest is blue. A "
     "red square marks the pixel that comes next.",
-    caption="Which grey level is under the red square?",
+    caption="Five digits, uncovered up to some pixel in raster order. Which grey level is under the red "
+    "square?",
 )
 
 # %% [markdown]
@@ -196,7 +197,8 @@ figure(
     fig,
     alt="The unit interval cut at 1/2 and 3/4 into pieces of levels 0, 1, 2; below, the piece of level 1 cut "
     "again; below, a black bar, the interval of the six-digit code, inside the last piece of the second cut.",
-    caption="Colours are levels 0, 1, 2. The code's interval lies in the piece of x = (1, 2).",
+    caption="The unit interval, cut by the bets on two pixels; blue, orange and green are levels 0, 1 and "
+    "2. The code’s interval (black) lies in the piece of x = (1, 2).",
 )
 
 # %% [markdown]
@@ -292,6 +294,8 @@ figure(
     fig,
     alt="Bits per dimension against the number of neighbours in the context, from 0 to 5. Training images "
     "fall from 3.0 to below 2.0. Test images fall to 2.35 at two and three neighbours and rise again.",
+    caption="On training images every further neighbour helps. On test images two or three are best: a "
+    "larger table meets contexts that it has never seen.",
 )
 on_test = [paid[1] for paid in table_bits]
 assert min(on_test) == min(on_test[2:4]) < on_test[0] - 0.5  # neighbours know a lot
@@ -399,9 +403,9 @@ print("\n".join("".join(" x"[int(s)] if s else "." for s in row) for row in seen
 # only. Every layer widens its view by one column on both sides. The **horizontal stack** $h$ takes the own
 # row to the left, and is fed by the vertical stack at its own pixel:
 #
-# $$ v^{(l)} = \operatorname{gate}\big(V^{(l)} * v^{(l-1)}\big), \qquad h^{(l)} =
-# \operatorname{gate}\big(H^{(l)} * h^{(l-1)} + U^{(l)} \big(V^{(l)} * v^{(l-1)}\big)\big), \qquad
-# \operatorname{gate}\binom{a}{b} = \tanh(a) \odot \sigma(b). $$ (ar-gate)
+# $$ \begin{gathered} v^{(l)} = \operatorname{gate}\big(V^{(l)} * v^{(l-1)}\big), \qquad h^{(l)} =
+# \operatorname{gate}\big(H^{(l)} * h^{(l-1)} + U^{(l)} \big(V^{(l)} * v^{(l-1)}\big)\big), \\
+# \operatorname{gate}\binom{a}{b} = \tanh(a) \odot \sigma(b). \end{gathered} $$ (ar-gate)
 #
 # $U$ is a 1 by 1 convolution; $h$ never feeds $v$, or the own row would leak. The gate replaces the ReLU:
 # one half of the channels says what, the other half how much of it. A product of two features is what a
@@ -460,6 +464,8 @@ frames(
         f"earlier pixels one stack sees {int(sight[n][0].sum())}, two stacks see {int(sight[n][1].sum())}. "
         "What one stack never sees is a triangle at the upper right."
     ),
+    caption="What the black pixel sees (blue), and what comes before it unseen (orange). With more layers "
+    "two stacks see it all; one stack keeps its blind triangle.",
 )
 blind = [int((earlier & ~sight[5][k]).sum()) for k in (0, 1)]
 print(f"with five layers {blind[0]} of {int(earlier.sum())} earlier pixels are unseen by one stack")
@@ -791,6 +797,8 @@ figure(
     alt="Mean bits paid at each of the 64 pixels, for three models. Margins cost next to nothing in all. "
     "Independent pixels pay three to four bits all over the middle; the PixelCNN two to three and a half; "
     "the neighbours model less still, and most in the first row.",
+    caption="Where the bits of a test image are paid. The margins cost next to nothing; what a better "
+    "model saves, it saves in the middle.",
 )
 
 # %% [markdown]
@@ -833,6 +841,8 @@ frames(
         f"Left: twelve images with {i} of 64 pixels drawn, the rest blue. Right: what the pixels of the "
         f"first image say of its digit: most probable is {int(belief[i].argmax())}, {belief[i].max():.0%}."
     ),
+    caption="Twelve digits as they are drawn, and what the pixels of the first say of its digit. Watch the "
+    "bars make up their mind.",
 )
 print(f"the first image was drawn as a {int(y_film[0])}")
 
@@ -843,6 +853,8 @@ figure(
     alt="Six rows of twelve images: test digits, and draws of the PixelCNN, the gated PixelCNN, the "
     "Transformer, the neighbours model, and the neighbours model with the digit drawn first. Strokes look "
     "right in all rows; most whole digits are in the last one.",
+    caption="Test digits, and draws of five models. Follow a stroke, then look at the whole: strokes are "
+    "right in every row, whole digits mostly in the last.",
 )
 
 # %%
@@ -863,7 +875,8 @@ print(f"the classifier names {rightly:.0%} of the draws as asked; of test images
 figure(
     image_grid(as_images(by_class.reshape(10, 50, 1, 8, 8)[:, :6].transpose(0, 1).flatten(0, 1)), columns=10),
     alt="Ten columns of six draws, one column for each digit from 0 to 9. Most can be read.",
-    caption="Each column asked for one digit, 0 to 9.",
+    caption="Each column asks for one digit, 0 to 9. With the digit known from the start, strokes that "
+    "begin well also end well.",
 )
 assert rightly > 0.6
 
@@ -953,6 +966,8 @@ frames(
         f"asked and their spread is {heated[T]['spread']:.2f} of the test digits'. Cold draws of a digit are "
         "all alike, hot ones dissolve into noise."
     ),
+    caption="Five draws of each digit at the chosen temperature. The share that can be read is largest "
+    "below T = 1; the spread grows all the way.",
 )
 best = {key: min(TEMPERATURES, key=lambda T, key=key: heated[T][key]) for key in ("bits", "frechet")}
 most_named = max(TEMPERATURES, key=lambda T: heated[T]["named"])
@@ -989,6 +1004,8 @@ for _ in range(4):
     k = torch.multinomial(label_log_p[chosen, KNOWN].exp(), 1, generator=g_half)[:, 0]
     x = sample(teller, len(chosen), k, given=test.x[chosen], known=KNOWN, generator=g_half, progress=False)
     pictures.append(covered(x, D))
+
+# %%
 fig, (left, right) = plt.subplots(1, 2, figsize=(7.4, 3.0), width_ratios=[1.9, 1])
 image_grid(torch.cat(pictures), columns=12, ax=left, row_labels=["test", "given", *"1234"])
 right.plot(right_by)
@@ -999,6 +1016,8 @@ figure(
     alt="Left: twelve test digits, their upper halves, and four completions of each, most of which continue "
     "the strokes to a digit, not always the same one. Right: the share of test images whose digit the model "
     f"guesses right rises from about a tenth to {right_by[-1]:.0%}; at half it is {right_by[KNOWN]:.0%}.",
+    caption="Left: upper halves of test digits, each completed four times; one half allows several digits. "
+    "Right: a classifier that nobody trained as one.",
 )
 print(f"digit guessed from the upper half: {right_by[KNOWN]:.0%}; from the whole image: {right_by[-1]:.1%}")
 assert right_by[-1] > 0.9 > right_by[KNOWN] > 0.5 > right_by[0] + 0.3
@@ -1044,6 +1063,8 @@ figure(
     alt="Bits per pixel in rows 1 to 8, as the model pays them. Own draws cost about as much as test images "
     "in the upper rows and more in the lower ones. Lower halves drawn under real upper halves cost the same "
     "as those under own draws.",
+    caption="What the model pays for true and for drawn images, row by row. Drawn lower halves cost more, "
+    "even under real upper halves.",
 )
 lower = {name: values[:, 4:].mean(1) for name, values in rows_paid.items()}  # (447,) rows 5 to 8
 for name, values in lower.items():
@@ -1116,6 +1137,8 @@ figure(
     fig,
     alt="Ratio of the cost without and with cache against the number of positions, 16 to 100. Counted "
     "multiplications give about N. The measured ratio grows as well and stays well below.",
+    caption="The cache saves about N times the multiplications. In seconds it saves less, for small "
+    "matrices have a price of their own, but also more and more.",
 )
 measured = [b for _, b in speed_up.values()]
 assert measured[-1] > 2 * measured[0]  # N grows by a factor of six
@@ -1156,7 +1179,7 @@ sizes = {
 }
 for name, size in sizes.items():
     print(f"{name:30s} {size:.3f} bits a pixel, {size * test.x.numel() / 8:7.0f} bytes")
-print("the first digit:", codes[0])
+print(f"the first digit, {len(codes[0])} bits: {codes[0][:64]}...")
 assert -0.1 < (length - promised).min() <= (length - promised).max() < 2.1  # (ar-code), bets in 16 bits
 assert sizes["neighbours (file)"] < 0.75 * sizes["zlib"]
 
@@ -1220,6 +1243,8 @@ figure(
     image_grid(as_images(torch.cat(pictures)), columns=12, row_labels=list(broken)),
     alt="Five rows of twelve draws. The small PixelCNN and the small Transformer: strokes, few digits. Mask "
     "B first, and not shifted: empty black images. No positions: short streaks all over the image.",
+    caption="Two sound models and three broken ones. Those that see themselves claim the best likelihoods "
+    "of all, and draw nothing.",
 )
 leaks = ("mask B first", "not shifted")
 assert max(claims[name] for name in leaks) < min(on_test.values()) - 0.4
@@ -1284,8 +1309,9 @@ figure(
     ),
     alt="Four rows of twelve draws of the same model in four orders: raster order gives digits; columns, "
     "backwards and shuffled give blots.",
+    caption="One model, four orders of drawing. It learnt the conditionals of the first order only.",
 )
-print({name: f"{share:.0%} named as asked" for name, share in as_asked.items()})
+print("named as asked:", {name: f"{share:.0%}" for name, share in as_asked.items()})
 assert all(as_asked[name] < as_asked["raster"] - 0.2 for name in ORDERS if name != "raster")
 
 # %% [markdown]
@@ -1306,7 +1332,11 @@ from dgm.recipes.full import full_result
 full = full_result("autoregressive", train=budget(cpu=False, full=True))
 print(full.text)
 if full.samples is not None:
-    figure(image_grid(full.samples, columns=16), alt=full.alt)
+    figure(
+        image_grid(full.samples, columns=16),
+        alt=full.alt,
+        caption="Draws of a gated PixelCNN trained on MNIST with the full budget.",
+    )
 
 # %% [markdown]
 # ## 15 Think

@@ -29,6 +29,7 @@
 import itertools
 import json
 import math
+import textwrap
 from pathlib import Path
 
 import torch
@@ -114,7 +115,7 @@ figure(
     image_grid(to_pm1(torch.cat(rows), 17), columns=12, row_labels=list("ABCDEF")),
     alt="Six rows of twelve handwritten digits of 8 by 8 pixels, labelled A to F. Row D is soft, as if out "
     "of focus. The other five rows look alike: clean digits, all different.",
-    caption="Six machines. Which is which?",
+    caption="Twelve draws of each of six machines, of which one is nature. Which is which?",
 )
 
 # %% [markdown]
@@ -185,6 +186,8 @@ figure(
     alt="Three rows of ten images with their Inception Scores. Test images "
     f"{scores['test images']:.2f}; one clean digit of each class {scores['ten pictures']:.2f}; ten grey "
     f"textures that show no digit {scores['made of noise']:.2f}.",
+    caption="Two sets that outscore nature: one picture of each class for ever, and ten textures made with "
+    "the classifier’s own gradient.",
 )
 assert scores["ten pictures"] > 9.9 > scores["test images"] + 0.05
 assert scores["made of noise"] > scores["test images"]
@@ -237,7 +240,8 @@ figure(
     alt="Three plans between a narrow bell above and a wide one below. Stretched: the lines fan out without "
     "crossing, cost 9.56. Independent: the lines cross at random, 10.81. Reversed: all lines cross in one "
     "point, 12.06.",
-    caption="Three couplings of two Gaussians on the line, with the mean squared way of each.",
+    caption="Three plans that carry one Gaussian to another, with the mean squared way of each. Stretching "
+    "is the cheapest; its lines never cross.",
 )
 assert abs(gaussian_frechet(*(torch.tensor(t) for t in ([m1], [[s1**2]], [m2], [[s2**2]]))) - 9.5625) < 1e-9
 
@@ -421,6 +425,8 @@ figure(
     alt="The Fréchet distance of N draws of a 64-dimensional standard Gaussian to that Gaussian, against "
     f"1000/N: from {read.mean(0)[0]:.1f} at N = 200 down to {read.mean(0)[-1]:.2f} at N = 3200, on the line "
     "of theory. The extrapolated point lies at zero.",
+    caption="Perfect samples, held against the truth: the fewer they are, the worse they read. Followed "
+    "down in 1/N, the distance comes back to zero.",
 )
 spread = read.std(0) / REPEATS**0.5
 for i, n in enumerate(SIZES):  # four standard errors, and the next order: D/N of the value
@@ -585,6 +591,7 @@ def draw_balls(ax, centres, others, title):
     ax.set_aspect("equal")
 
 
+# %%
 fig, axes = plt.subplots(1, 3, figsize=(7.6, 3.1), sharey=True)
 draw_balls(axes[0], x, y, "precision")
 draw_balls(axes[1], y, x, "recall")
@@ -596,7 +603,8 @@ figure(
     f"blue, a clump above is red; precision {before[0]:.2f}. Middle: balls around the samples; real points "
     f"on the right arm are red; recall {before[1]:.2f}. Right: one more real point above the clump has a "
     f"huge ball, all samples are blue; precision {after[0]:.2f}.",
-    caption="Grey: the balls and their centres. Blue: inside some ball. Red: outside all.",
+    caption="Grey: the balls and their centres. Blue: inside some ball. Red: outside all. On the right, "
+    "one outlier in the real data makes bad samples precise.",
 )
 
 # %% [markdown]
@@ -796,6 +804,8 @@ figure(
     f"runs almost straight up, from {spoilt[1.0][0]:.2f} bits and distance {spoilt[1.0][1]:.0f} to "
     f"{spoilt[0.01][0]:.2f} bits and {spoilt[0.01][1]:.0f}. The model by heart runs almost level to the "
     f"right as s falls: at s = 0.15 it has {by_heart[0.15][0]:.0f} bits, distance {by_heart[0.15][1]:.0f}.",
+    caption="Two ways to spoil a model. Noise in place of samples hardly costs bits; a memory of images "
+    "loses its likelihood as its samples get better.",
 )
 
 # %%
@@ -831,6 +841,7 @@ def draw_width(s):
     return fig
 
 
+# %%
 frames(
     draw_width,
     list(by_heart),
@@ -841,6 +852,8 @@ frames(
         f"Left: twelve images learnt by heart, drawn with noise of {s:g} grey levels. Right: the path of "
         f"that model; here {by_heart[s][0]:.1f} bits per dimension and distance {by_heart[s][1]:.0f}."
     ),
+    caption="Turn the width, and read both sides: the digits are at their best where the likelihood is at "
+    "its worst.",
 )
 
 # %% [markdown]
@@ -920,7 +933,8 @@ for fault, strengths in FAULTS.items():
     for strength in strengths:
         values = ((measure(fault, strength, range(4))[0] - centre) / scale).mean(0)
         z[fault, strength] = dict(zip(METRICS, values.tolist(), strict=True))
-print("nature:", ", ".join(f"{m} {abs(c):.2f}" for m, c in zip(METRICS, centre, strict=True)))
+own = [f"{metric} {abs(value):.2f}" for metric, value in zip(METRICS, centre, strict=True)]
+print("nature:", ", ".join(own[:7]) + ",\n       ", ", ".join(own[7:]))
 
 
 # %%
@@ -946,7 +960,8 @@ figure(
     alt="A table of z-scores, faults in rows, metrics in columns. Seen with a z-score above 3: "
     + "; ".join(f"{f} {s:g} by {', '.join(seen_by[f, s]) or 'none'}" for f, s in z)
     + ".",
-    caption="z-scores: orange, judged worse than nature; violet, better. Colours change at 3, 5 and 10.",
+    caption="Planted faults, as thirteen metrics see them: z-scores against nature. Orange: judged worse; "
+    "violet: better. Colours change at 3, 5 and 10.",
 )
 
 # %% [markdown]
@@ -1051,7 +1066,8 @@ figure(
         f"{f}: " + ", ".join(f"{e} {v:.0f}" for e, v in row.items()) for (f, _), row in looked.items()
     )
     + ".",
-    caption="The Fréchet distance of six faults, as four eyes see them; z-scores as in section 10.",
+    caption="The Fréchet distance of six faults, as four eyes see them; z-scores and colours as in section "
+    "10. No eye is the best for all faults.",
 )
 assert abs(looked["mirrored", 1]["mirror-blind"]) < BLIND < looked["mirrored", 1]["trained"]
 assert looked["noise", 2.0]["trained"] < BLIND < looked["noise", 2.0]["pixels"]
@@ -1163,8 +1179,9 @@ from dgm.recipes import sample_figures
 
 copies = splits[0].x[torch.randint(1000, (1200,), generator=g)]
 figures_of = {"the live VAE": sample_figures(drawn), "by heart": sample_figures(copies)}
-for name, row in figures_of.items():
-    print("; ".join([name, *(f"{key} {value:.2f}" for key, value in row.items())]))
+print(f"{'':18s}" + "".join(f"{name:>14s}" for name in figures_of))
+for key in figures_of["by heart"]:
+    print(f"{key:18s}" + "".join(f"{row[key]:14.2f}" for row in figures_of.values()))
 f_train, f_live = see(splits[0].x), see(drawn)
 print(f"copying z: by heart {copying_z(see(copies), f_held, f_train):+.1f}, ", end="")
 print(f"the live VAE {copying_z(f_live, f_held, f_train):+.1f}")
@@ -1212,7 +1229,7 @@ for name, f in f_ways.items():
         order = torch.randperm(len(x_all), generator=torch.Generator().manual_seed(seed))
         read.append(frechet_distance(f[order[:898]], f_ways["block means"][order[898:]]))
     moved[name] = sum(read) / 4
-print({name: round(distance, 1) for name, distance in moved.items()})
+print("; ".join(f"{name} {distance:.1f}" for name, distance in moved.items()))
 assert moved["nearest"] > 5 * moved["block means"]
 assert moved["bicubic"] > 2 * moved["block means"]
 assert moved["bicubic, filtered"] < 1.5 * moved["block means"]
@@ -1224,7 +1241,8 @@ figure(
     alt="Six rows with the same twelve digits, reduced in six ways, with their Fréchet distances: "
     + ", ".join(f"{n} {d:.0f}" for n, d in moved.items())
     + ". The row of nearest pixels is rougher; the others look alike.",
-    caption="The same images, and their Fréchet distance to the block means of the other half.",
+    caption="The same images reduced in six ways, with their Fréchet distance to the block means of the "
+    "other half. Looks hardly differ, distances do.",
 )
 
 # %% [markdown]
@@ -1255,7 +1273,7 @@ anchors = {row["name"]: row for row in record["anchors"]}
 print(f"{done['command']}, {done['date']}, commit {done['commit']}, torch {done['versions']['torch']}")
 print(f"budget: {settings['budgets_cpu_s'][BUDGET]} CPU-seconds of training; seeds {done['seeds']};", end=" ")
 print(f"{settings['samples']} samples, k = {settings['neighbours']}, to the 1000 training images")
-print("a run ends well if", settings["ends_well"])
+print(textwrap.fill("a run ends well if " + settings["ends_well"], 100))
 assert record["families"][LIVE]["fingerprint"] == fingerprint(recipe)  # the record is of this recipe
 
 
@@ -1276,19 +1294,18 @@ def bits_of(family):  # -> (what kind of figure, statistics over the seeds), or 
 QUALITY = {"frechet": 1, "frechet_held_out": 1, "kid": 1, "precision": 2, "density": 2, "recall": 2}
 QUALITY |= {"coverage": 2, "apart": 2}
 NAMES = {key: key for key in QUALITY} | {"frechet_held_out": "held-out"}
-print(f"{'':26s}" + "".join(f"{key:>12s}" for key in NAMES.values()))
+print(f"{'':24s}" + "".join(f"{key:>10s}" for key in NAMES.values()))
 for name, row in [*summary.items(), *anchors.items()]:
-    print(f"{name:26s}" + "".join(f"{entry(row, key, digits):>12s}" for key, digits in QUALITY.items()))
+    print(f"{name:24s}" + "".join(f"{entry(row, key, digits):>10s}" for key, digits in QUALITY.items()))
 
 # %%
+print(f"{'bits/dim':>23s}{'samples/s':>37s}   parameters   classes   runs that end well")
 for family, row in summary.items():
     kind, bits = bits_of(family) or ("no likelihood", None)
-    print(f"{family:15s} {'' if bits is None else format(bits['mean'], '.3f')} {kind};", end=" ")
-    print(
-        f"{row['samples_per_cpu_s']['mean']:.0f} samples/s; {row['parameters']['mean'] / 1e3:.0f} k", end=" "
-    )
-    print(f"parameters; {row['classes']['least']:.0f} to {row['classes']['most']:.0f} classes;", end=" ")
-    print(f"{row['ends_well']:.0%} of {row['seeds']} runs end well")
+    print(f"{family:15s}{'' if bits is None else format(bits['mean'], '.3f'):>8s} {kind:26s}", end="")
+    print(f"{row['samples_per_cpu_s']['mean']:10.0f}{row['parameters']['mean'] / 1e3:11.0f} k", end="")
+    print(f"{row['classes']['least']:5.0f} to {row['classes']['most']:.0f}", end="")
+    print(f"{row['ends_well']:14.0%} of {row['seeds']}")
 
 # %% [markdown]
 # Read the anchors first. *Random parts*: what nature reads against nature, at these numbers, when the
@@ -1331,7 +1348,8 @@ figure(
     fig,
     alt="Eight panels, one for each figure, families in rows, a dot for each seed; dashed lines mark nature "
     f"against nature. Mean Fréchet distances: {means}. GANs have no dots under bits per dimension.",
-    caption="One dot is one run. Dashed: nature against nature, writers mixed.",
+    caption="One dot is one run. Dashed: what nature reads against nature, writers mixed. No family leads "
+    "in every panel.",
 )
 
 # %% [markdown]
@@ -1466,6 +1484,8 @@ figure(
         for f, s in summary.items()
     )
     + ".",
+    caption="Six families, with error bars over seeds. Right: among those with a likelihood, the one with "
+    "the fewest bits is not the nearest to nature.",
 )
 fewest_bits = min(likely, key=lambda f: bits_of(f)[1]["mean"])
 nearest_fd = min(likely, key=lambda f: summary[f]["frechet"]["mean"])
