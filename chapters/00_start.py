@@ -336,8 +336,8 @@ def draw_start(start):
     ax.plot(grid, density_at(two, start), color=GREEN, label="two lumps")
     ax.plot(grid, density_at(one, start), color=ORANGE, ls="--", label="one lump")
     ax.axvline(regressor(here[:1]).item(), color=RED, label="regressor")
-    ax.set(xlabel="action $a$", ylabel="density", ylim=(0, 3.6), title=f"$p(a \\mid s)$ at $s$ = {start:g}")
-    ax.legend(fontsize=8, loc="upper center", ncols=2)
+    ax.set(xlabel="action $a$", ylabel="density", ylim=(0, 4.3), title=f"$p(a \\mid s)$ at $s$ = {start:g}")
+    ax.legend(fontsize=8, loc="upper center", ncols=2, frameon=True, facecolor="white", framealpha=1)
     return fig
 
 
@@ -461,7 +461,7 @@ def draw_step(step):
         dots = [r[0] - h for r in seen]
         axes[2].plot(range(0, 121, 10), dots, "o", ms=4, color=colors[name], label="NLL − H")
     axes[2].axvline(step, color="0.6", lw=1)
-    axes[2].set(xlabel="training step", ylabel="nats", ylim=(0, None))
+    axes[2].set(xlabel="training step", ylabel="nats", ylim=(0, None), xticks=range(0, 121, 40))
     axes[2].legend(fontsize=7)
     return fig
 
@@ -617,9 +617,9 @@ def draw_distance(distance):
     ax.fill_between(x[0], log_p[i].exp(), color="0.85", label="p")
     for (name, (m, log_s)), (color, ls) in styles:
         ax.plot(x[0], log_normal(x, m, log_s)[i].exp(), color=color, ls=ls, label=name)
-    ax.set(xlim=(-6, 6), ylim=(0, 0.65), xlabel="$x$", ylabel="density")
+    ax.set(xlim=(-6, 6), ylim=(0, 0.7), xlabel="$x$", ylabel="density")
     ax.set_title(f"modes {distance:g} apart")
-    ax.legend(loc="upper left", fontsize=8)
+    ax.legend(loc="upper center", fontsize=8, ncols=4)
     return fig
 
 

@@ -1016,7 +1016,7 @@ fig, ax = plt.subplots(figsize=(6, 2.8))
 for (name, values), style in zip(rate_log.items(), ("-", "--", ":"), strict=True):
     ax.plot(values, style, label=name)
 ax.axhline(math.log(10), color="0.5", lw=1)
-ax.text(1.01 * AR_STEPS, math.log(10), "log 10", color="0.35", fontsize=8, va="center")
+ax.text(1.06 * AR_STEPS, math.log(10), "log 10", color="0.35", fontsize=8, va="center")
 ax.set(xlabel="step", ylabel="rate, nats", yscale="symlog", ylim=(0, 60))
 ax.legend()
 figure(

@@ -675,7 +675,7 @@ def draw_stage(i):
     other.grid(False)
     other.axvline(i, color=PALETTE["vermilion"], lw=1)
     lines = [*right.get_lines(), other.get_lines()[0]]
-    right.legend(lines, [line.get_label() for line in lines], fontsize=7, loc="upper right")
+    right.legend(lines, [line.get_label() for line in lines], fontsize=7, loc="upper center")
     return fig
 
 

@@ -294,11 +294,12 @@ squares = places[:, None] + 0.4 * unit
 fig, axes = plt.subplots(1, 2, figsize=(7.2, 3.7))
 draw_sheet(axes[0], unpull(pull(z_cloud)), lines, "z = f(x)", "0.8")
 draw_sheet(axes[1], pull(z_cloud), [pull(line) for line in lines], "x", "0.8")
+plate = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"}
 for k, name in enumerate(("orange", "green", "vermilion", "blue")):
     images = unpull(squares[k])
     axes[0].fill(*images.T, color=PALETTE[name], zorder=3)
     axes[1].fill(*squares[k].T, color=PALETTE[name], zorder=3)
-    axes[0].text(*(images.amax(0) + 0.05), f"× {det[k]:.1f}", fontsize=9, zorder=4)
+    axes[0].text(*(images.amax(0) + 0.05), f"× {det[k]:.1f}", fontsize=9, zorder=4, bbox=plate)
 for ax in axes:
     ax.set(xlim=(-3.3, 3.3), ylim=(-3.3, 4.3))
 figure(
