@@ -60,6 +60,7 @@ def stub_source(slug: str, name: str) -> str:
     return source
 
 
+@cache
 def marks_of(slug: str, name: str, source: str, seed: int = 0) -> list[Mark]:
     """Visible and hidden marks, with the data crossing a process boundary on the way."""
     task = EXERCISES[slug].tasks[name]
@@ -125,7 +126,7 @@ def test_counts_points_and_hints(slug: str, name: str) -> None:
     assert len(task.hints) >= 2
     assert len({item.name for item in wrong}) == len(wrong)
     # Own hint each: no two named wrong answers are told the same.
-    hints = [failed(marks_of(slug, name, item.source))[0].hint for item in wrong]
+    hints = [failed(marks_of(slug, name, item.source, 0))[0].hint for item in wrong]  # cached
     assert len(set(hints)) == len(hints)
     assert task.visible_points + sum(c.points for c in exercise.hidden[name]) == task.points
 
