@@ -1054,8 +1054,8 @@ assert distance[warm] < min(distance["Glow"] - 5, distance["bins"] - 7)  # half 
 # **What it means.** Neither axis predicts the other. The reason is arithmetic: the log-likelihood of an
 # image is a sum over 64 dimensions, nearly all of it about details such as how the levels of an edge
 # scatter, where bins are at their best. Whether the strokes make a digit is worth a few nats of it. A judge
-# that looks at shapes sees those few and little else. Report both. The evaluation chapter goes on from
-# here.
+# that looks at shapes sees those few and little else. Report both. The
+# [evaluation chapter](10_evaluation.ipynb) goes on from here.
 #
 # ## 12 Break it: leave out a part
 #

@@ -406,7 +406,7 @@ assert small_t > 10 * middle
 #
 # (Its name is from {cite}`efron2011`.) **What it means.** A network trained to remove noise has learnt the
 # *gradient of the log-density* of noisy images, a vector that points towards where images are. No density
-# was ever computed. The vector is called the **score**, and a later chapter starts from it.
+# was ever computed. The vector is called the **score**, and the next chapter steers by it.
 #
 # ## 8 Derive: how wide is a step back?
 #
@@ -579,8 +579,8 @@ figure(
     alt="Mean squared error of the best denoiser against t, on a logarithmic axis: it rises from near "
     "zero to the variance of the data. Far below it the learnt denoiser's squared distance from the best, "
     "which comes near the other curve at the very last t alone.",
-    caption="No denoiser gets below the blue curve, for nobody can know x₀. What training leaves to be "
-    "learnt is the vermilion one: little, but for the last steps.",
+    caption="No denoiser gets below the blue curve, for noise hides the data. What training can lower is "
+    "the vermilion one, and it is low but for the last steps.",
 )
 share = beyond / own
 print("the learnt denoiser's excess, in % of the best one's error")

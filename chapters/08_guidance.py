@@ -315,9 +315,9 @@ for fresh in (0.0, 0.5, 1.0):  # share of the largest noise that a step may add
 # texts say so. It is true for $w = 0$ and $w = 1$ only. To arrive at $\pi_w$ one has to follow the noisy
 # versions *of $\pi_w$*, and those are, with $q(x_t \mid x_0)\, p(x_0) = p_t(x_t)\, p(x_0 \mid x_t)$,
 #
-# $$ \int \pi_w(x_0)\, q(x_t \mid x_0)\, dx_0 \;\propto\; p_t(x_t)\; \mathbb{E}\big[ p(y \mid x_0)^w
-# \,\big|\, x_t \big] \qquad \text{whereas} \qquad p_t(y \mid x_t)^w = \mathbb{E}\big[ p(y \mid x_0)
-# \,\big|\, x_t \big]^w. $$ (guide-jensen)
+# $$ \begin{aligned} \int \pi_w(x_0)\, q(x_t \mid x_0)\, dx_0 \;&\propto\; p_t(x_t)\; \mathbb{E}\big[ p(y
+# \mid x_0)^w \,\big|\, x_t \big], \qquad \text{whereas} \\ p_t(y \mid x_t)^w \;&=\; \mathbb{E}\big[ p(y
+# \mid x_0) \,\big|\, x_t \big]^w. \end{aligned} $$ (guide-jensen)
 #
 # (The last equation: given $x_0$ the noise knows nothing of $y$.) The mean of a power is not the power of
 # the mean. For $w > 1$ Jensen's inequality says that the former is larger; they agree only where $x_t$
@@ -1094,7 +1094,8 @@ figure(
 # %%
 print(f"{'bug':18s} p(class)   mean off by   variance / true   two runs from one x_T differ by")
 for bug, row in table.items():
-    print("{:18s} {:.3f}      {:6.3f}         {:6.3f}            {:.3f}".format(bug, *row))
+    pad = 18 + bug.count("\u0303")  # a combining tilde takes no column
+    print(f"{bug:{pad}s} " + "{:.3f}      {:6.3f}         {:6.3f}            {:.3f}".format(*row))
 none = table["none"]
 assert none[1] < 0.1  # four standard errors of a mean of 2000, in two coordinates
 assert table["σ̃ for √(1 − ᾱ)"][0] < none[0] - 0.2
@@ -1219,7 +1220,8 @@ for n in (5, 10, 20):
 # **Next.** DDIM turned out to solve a differential equation, and DDPM to add noise to it. Both are cases of
 # one theory, of scores and stochastic differential equations, in which the likelihood comes back as well.
 # And the steering of this chapter asked for one of ten labels. Ask for a sentence instead, and you have the
-# programs that draw what you write.
+# programs that draw what you write. This course turns to a family that needs no noise at all:
+# [autoregressive models](09_autoregressive.ipynb) draw one pixel after the other, with an exact likelihood.
 #
 # **References.** {cite}`song2021ddim` for sections 1 to 5, {cite}`dhariwal2021` for guidance by a
 # classifier, {cite}`ho2022` without one; {cite}`bradley2024` on what guidance does not sample from. DDPM is

@@ -589,9 +589,9 @@ assert moved > 0.01
 # $p(x_i \mid x_{<i}, k)$. The images to be judged come without label. So sum it out, with $\pi_k$ the share
 # of label $k$, and once more write the joint as a product:
 #
-# $$ p(x) = \sum_{k=1}^{K} \pi_k \prod_{i=1}^{D} p(x_i \mid x_{<i}, k) = \prod_{i=1}^{D} \sum_{k=1}^{K} p(k
-# \mid x_{<i})\, p(x_i \mid x_{<i}, k), \qquad p(k \mid x_{<i}) \propto \pi_k \prod_{j<i} p(x_j \mid x_{<j},
-# k). $$ (ar-mixture)
+# $$ \begin{gathered} p(x) = \sum_{k=1}^{K} \pi_k \prod_{i=1}^{D} p(x_i \mid x_{<i}, k) = \prod_{i=1}^{D}
+# \sum_{k=1}^{K} p(k \mid x_{<i})\, p(x_i \mid x_{<i}, k), \\ p(k \mid x_{<i}) \propto \pi_k \prod_{j<i} p(x_j
+# \mid x_{<j}, k). \end{gathered} $$ (ar-mixture)
 #
 # The first form is the sum rule. The second says that a mixture of autoregressive models is autoregressive
 # again: its bet on a pixel is the mean of the $K$ bets, weighted by what has been seen so far. Each
@@ -1426,7 +1426,8 @@ if full.samples is not None:
 # mend a decoder that knows too much.
 #
 # **Next.** Six families now have a likelihood, a bound, or neither, and samples that look more or less like
-# digits. The evaluation chapter asks how to tell which is better, and what "better" means.
+# digits. The [evaluation chapter](10_evaluation.ipynb) asks how to tell which is better, and what "better"
+# means.
 #
 # **References.** {cite}`oord2016pixelrnn` for masked convolutions, {cite}`oord2016gated` for the two stacks
 # and the gate, {cite}`vaswani2017` for attention and {cite}`chen2020igpt` for a Transformer over pixels,
