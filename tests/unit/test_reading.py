@@ -312,7 +312,7 @@ def test_without_scripts_the_start_frame_and_a_note_remain(page, slider, tmp_pat
     assert page.locator("img").first.get_attribute("alt") == "Bump of width 1"
     assert not page.locator("input").is_visible()
     note = page.locator("summary")
-    assert "run this cell" in note.inner_text()
+    assert "The other 12 pictures are folded in here; run this cell" in note.inner_text()
     note.click()
     assert page.locator("img:visible").count() == 13
 

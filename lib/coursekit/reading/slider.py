@@ -174,7 +174,8 @@ def _html(
 <input type="range" min="0" max="{len(contents) - 1}" step="1" value="{first}"
   style="flex:1" aria-valuetext="{shown}" data-lm-suppress-shortcuts="true">
 <output style="min-width:7em">{shown}</output></label>
-<details><summary>{name}: {shown} (a slider where scripts run: run this cell). All other frames</summary>
+<details><summary>{name}: {shown}. The other {len(contents) - 1} pictures are folded in here; run this cell
+in JupyterLab, and they become a slider.</summary>
 {others}
 </details>
 <script>{SCRIPT % {"key": key}}</script>
