@@ -287,9 +287,12 @@ for fresh in (0.0, 0.5, 1.0):  # share of the largest noise that a step may add
 # ## 7 Derive: guidance without a classifier
 #
 # Read {eq}`guide-bayes` the other way round. A conditional and an unconditional model together *contain* a
-# classifier: $\nabla \log p_t(y \mid x_t) = \nabla \log p_t(x_t \mid y) - \nabla \log p_t(x_t)$. Put this
-# into {eq}`guide-classifier`; the factors $\sqrt{1 - \bar\alpha_t}$ are swallowed by the noise predictions
-# ({cite}`ho2022`):
+# classifier:
+#
+# $$ \nabla \log p_t(y \mid x_t) = \nabla \log p_t(x_t \mid y) - \nabla \log p_t(x_t). $$
+#
+# Put this into {eq}`guide-classifier`; the factors $\sqrt{1 - \bar\alpha_t}$ are swallowed by the noise
+# predictions ({cite}`ho2022`):
 #
 # $$ \hat\varepsilon_w(x_t, y) = \hat\varepsilon(x_t) + w\, \big( \hat\varepsilon(x_t, y) -
 # \hat\varepsilon(x_t) \big). $$ (guide-cfg)

@@ -259,8 +259,10 @@ assert abs(gaussian_frechet(*(torch.tensor(t) for t in ([m1], [[s1**2]], [m2], [
 # $\operatorname{tr} C = \operatorname{tr} \Sigma_1^{1/2} K \Sigma_2^{1/2} = \operatorname{tr} K A$ with
 # $A = \Sigma_2^{1/2} \Sigma_1^{1/2}$. Take the singular value decomposition $A = U S V^\top$ and turn the
 # matrices around under the trace:
-# $\operatorname{tr} K A = \operatorname{tr}\, (V^\top K U) S = \sum_i s_i\, (V^\top K U)_{ii}$. The matrix
-# $V^\top K U$ lengthens no vector either, so none of its entries is above $1$, and
+#
+# $$ \operatorname{tr} K A = \operatorname{tr}\, (V^\top K U) S = \sum_i s_i\, (V^\top K U)_{ii}. $$
+#
+# The matrix $V^\top K U$ lengthens no vector either, so none of its entries is above $1$, and
 # $\operatorname{tr} C \le \sum_i s_i$. The choice $K = V U^\top$ reaches it.
 #
 # *Its name.* The $s_i^2$ are the eigenvalues of $A^\top A = \Sigma_1^{1/2} \Sigma_2 \Sigma_1^{1/2}$. So the
@@ -1113,9 +1115,11 @@ else:
 # By {eq}`eval-extrapolate` the bias depends on the model. Let machine A be nature, $\mathcal{N}(0, I)$ in
 # 64 dimensions, and let machine B shrink everything, $y = 0.9\,x$: a model that plays safe, the kind that
 # one gets by truncation or a low temperature. With the scale $s$ the expansion of section 3 gives
-# $D(1 - s)^2 + s^2 D/N + s D (D + 1)/(4(N - 1))$: B is truly $0.64$ away, but what it gets wrong for lack
-# of samples is smaller, because its cloud is. Before you run the cell: solve for the $N$ at which they read
-# alike.
+#
+# $$ \mathbb{E}\, \hat d^2_N \;\approx\; D (1 - s)^2 + \frac{s^2 D}{N} + \frac{s D (D + 1)}{4 (N - 1)}. $$
+#
+# B is truly $0.64$ away, but what it gets wrong for lack of samples is smaller, because its cloud is.
+# Before you run the cell: solve for the $N$ at which they read alike.
 
 
 # %%
