@@ -122,6 +122,15 @@ def test_plain_python_prints_the_alt_text_and_no_bytes(capsys):
     assert capsys.readouterr().out.strip() == "Figure: A bump"
 
 
+def test_a_figure_drawn_twice_keeps_the_layout_it_was_given():
+    fig, axes = plt.subplots(1, 2, figsize=(6, 3), layout="none")  # frames() draws its start frame twice
+    fig.subplots_adjust(left=0.2, right=0.7)
+    first = figures_module.rasterise(fig, 96)
+    second = figures_module.rasterise(fig, 96)
+    assert first.tobytes() == second.tobytes()
+    assert axes[1].get_position().x1 == pytest.approx(0.7)
+
+
 def test_palette_keeps_thin_coloured_lines_their_colour():
     fig, ax = plt.subplots(figsize=(5, 3))
     for i, colour in enumerate(PALETTE.values()):

@@ -65,8 +65,10 @@ def rasterise(fig: Figure, dpi: int) -> Image.Image:
     """Draw a figure on opaque white and close it, so that no backend shows it a second time."""
     if not isinstance(fig, Figure):
         raise TypeError(f"expected a matplotlib Figure, got {type(fig).__name__}; for axes pass ax.figure")
-    buffer = io.BytesIO()
+    buffer, engine = io.BytesIO(), fig.get_layout_engine()
     fig.savefig(buffer, format="png", dpi=dpi, facecolor="white", pil_kwargs={"compress_level": 1})
+    if engine is None:  # savefig gives a figure without a layout that of the style, for the next time
+        fig.set_layout_engine("none")
     plt.close(fig)
     buffer.seek(0)
     return Image.open(buffer).convert("RGB")
