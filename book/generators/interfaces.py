@@ -10,6 +10,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 from coursekit.authoring.equations import equations
@@ -24,10 +25,14 @@ ENTRY = re.compile(
 )
 # Code spans and formulas, which Markdown must get as they are; between them its signs are taken literally.
 VERBATIM = re.compile(
-    r"(``.+?``|`[^`\n]+`|\$\$.+?\$\$|\$(?!\s)[^$]+?(?<!\s)\$|\*\*(?!\s)[^*]+?(?<!\s)\*\*)", re.S
+    r"(^```\w+\n.+?\n```$|``.+?``|`[^`\n]+`|\$\$.+?\$\$|\$(?!\s)[^$]+?(?<!\s)\$"
+    r"|\*\*(?!\s)[^*]+?(?<!\s)\*\*|(?<![\w*])\*[a-z][a-z ]*\*(?![\w*]))",
+    re.S | re.M,
 )
-# A formula that is a paragraph of its own is set as one.
-ALONE = re.compile(r"(?:^|(?<=\n\n))\$(?P<tex>(?!\s)[^$]+?(?<!\s))\$(?P<end>[.,;:]?)(?=\n\n|$)")
+# A formula that is a paragraph of its own is set as one, and so is one of some length that begins one.
+ALONE = re.compile(r"(?:^|(?<=\n\n))\$(?P<tex>(?!\s)[^$]+?(?<!\s))\$(?P<end>[.,;:]?)(?P<rest>\n\n|\s+\S|$)")
+LONG = 70  # characters of TeX that no line of a telephone holds
+INDENT = "    "
 ALIGNED = re.compile(r"^(?P<name>\w+)[ ]{2,}(?P<text>\S.*)$")
 Definition = ast.FunctionDef | ast.ClassDef
 
@@ -135,9 +140,9 @@ def read_modules(lib: Path, package: str = "dgm") -> list[Module]:
 def public_paths(modules: list[Module]) -> dict[str, str]:
     """From every name, by where it is written or by where it is imported, to the one of the reference.
 
-    Methods are included: `dgm.vae.models.VAE.encode` leads to `dgm.vae.VAE.encode`.
+    Methods are included: `dgm.vae.models.VAE.encode` leads to `dgm.vae.VAE.encode`. So are modules.
     """
-    paths = {}
+    paths = {module.name: module.name for module in modules if module.entries or module.is_package}
     for module in modules:
         for entry in module.entries:
             for name in ("", *(f".{m.name}" for m in _methods(entry.node))):
@@ -183,8 +188,9 @@ def reference(modules: list[Module], labels: set[str], top: str = "dgm") -> dict
 
 
 def _place(name: str, doc: str) -> int:
-    match = re.search(rf"\b{name}\b", doc)
-    return match.start() if match else len(doc)
+    listed = re.search(rf"^(?:- )?(?:`?\w+`?, )*`?{name}\b", doc, re.M)
+    match = listed or re.search(rf"\b{name}\b", doc)
+    return match.end() if match else len(doc)
 
 
 def _index(by_page: dict[str, list[Module]], top: str, paths: dict[str, str]) -> str:
@@ -198,7 +204,7 @@ def _index(by_page: dict[str, list[Module]], top: str, paths: dict[str, str]) ->
     return "\n".join(
         [
             f"{FRONT}# The library {top}\n",
-            f"```{{py:module}} {top}\n```\n",
+            _module(top),
             markdown(doc, paths, top),
             "\n## Packages and modules\n",
             "| Name | What it holds | Names |\n|---|---|---:|",
@@ -213,7 +219,7 @@ def _index(by_page: dict[str, list[Module]], top: str, paths: dict[str, str]) ->
 
 def _page(page: str, members: list[Module], paths: dict[str, str], labels: set[str]) -> str:
     head = members[0]
-    out = [f"{FRONT}# {page}\n", f"```{{py:module}} {page}\n```\n", markdown(head.doc, paths, page), ""]
+    out = [f"{FRONT}# {page}\n", _module(page), markdown(head.doc, paths, page), ""]
     if head.reexports:
         links = ", ".join(f"{{py:obj}}`{paths.get(n, n)}`" for n in head.reexports)
         out += [f"Exported here too: {links}.", ""]
@@ -221,10 +227,15 @@ def _page(page: str, members: list[Module], paths: dict[str, str], labels: set[s
     for module in members[1:]:
         if not module.entries:
             continue
-        out += [f"## {module.name.rpartition('.')[2]}\n", f"```{{py:module}} {module.name}\n```\n"]
+        out += [f"## {module.name.rpartition('.')[2]}\n", _module(module.name)]
         out += [markdown(module.doc, paths, page), ""]
         out += _entries(module, paths, labels)
     return "\n".join(out).rstrip() + "\n"
+
+
+def _module(name: str) -> str:
+    """Makes a module known; the index of modules has it, so the general one need not."""
+    return f"```{{py:module}} {name}\n:no-index-entry:\n```\n"
 
 
 def _entries(module: Module, paths: dict[str, str], labels: set[str]) -> list[str]:
@@ -247,6 +258,8 @@ def describe(entry: Entry, paths: dict[str, str], labels: set[str]) -> str:
         return _directive("py:class", signature, options, "\n\n".join(p for p in parts if p), 7)
     if isinstance(node, ast.AnnAssign):
         options.append(f":type: {ast.unparse(node.annotation)}")
+    if entry.canonical == entry.path:  # a constant that no package exports: found by the search
+        options += [":no-index-entry:", ":no-contents-entry:"]
     value = ast.unparse(node.value) if node.value is not None else ""
     if value and len(value) <= 80:
         options.append(f":value: {value}")
@@ -313,10 +326,15 @@ def markdown(text: str, paths: dict[str, str], package: str) -> str:
 
 
 def _displayed(match: re.Match[str]) -> str:
-    return f"$$ {' '.join(match['tex'].split())}{match['end']} $$"
+    tex, rest = " ".join(match["tex"].split()), match["rest"]
+    if rest.strip() and len(tex) < LONG:
+        return match[0]
+    return f"$$ {tex}{match['end']} $$" + (f"\n\n{rest.strip()}" if rest.strip() else rest)
 
 
 def _span(span: str, paths: dict[str, str], package: str) -> str:
+    if span.startswith("```"):
+        return span
     if not span.startswith("`"):
         return re.sub(r"\s*\n\s*", " ", span)
     code = span.strip("`")
@@ -332,12 +350,12 @@ def _escape(text: str) -> str:
 
 
 def _lists(text: str) -> str:
-    """Two columns of plain text, `name   what it is`, as a list."""
+    """Two columns of plain text, `name   what it is`, as a list; what is indented, as a listing."""
     blocks = []
     for block in re.split(r"\n\s*\n", text):
         lines = block.splitlines()
         if not lines or not ALIGNED.match(lines[0]):
-            blocks.append(block)
+            blocks.append(_listing(lines))
             continue
         items: list[str] = []
         for line in lines:
@@ -348,6 +366,27 @@ def _lists(text: str) -> str:
                 items[-1] += f" {line.strip()}"
         blocks.append("\n".join(items))
     return "\n\n".join(blocks)
+
+
+def _listing(lines: list[str]) -> str:
+    """A paragraph whose indented lines are fenced, so that they stay as they are."""
+    parts = []
+    for indented, group in groupby(lines, key=lambda line: line.startswith(INDENT)):
+        text = "\n".join(group)
+        if indented:
+            text = textwrap.dedent(text)
+            text = f"```{_language(text)}\n{text}\n```"
+        parts.append(text)
+    return "\n\n".join(parts)
+
+
+def _language(code: str) -> str:
+    """Python if it can be read as that."""
+    try:
+        ast.parse(code)
+    except SyntaxError:
+        return "text"
+    return "python"
 
 
 def _items(content: str) -> list[str]:

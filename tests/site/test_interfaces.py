@@ -132,11 +132,35 @@ def test_sections_are_found_with_their_continuation_lines():
         ("- one\n- two", "- one\n- two"),
         ("Sum.\n\n$a +\nb$.\n\nBut $c$\nhere.", "Sum.\n\n$$ a + b. $$\n\nBut $c$\nhere."),
         ("at z **detached** and 2 * 3 ** 4", r"at z **detached** and 2 \* 3 \*\* 4"),
+        ("taken *before* it, (B, *shape) to (*, C)", r"taken *before* it, (B, \*shape) to (\*, C)"),
+        ("So\n\n    a = b * c[0]\n\nis.", "So\n\n```python\na = b * c[0]\n```\n\nis."),
+        (
+            "Of two\n    one     2 * s\n    other   3\nit.",
+            "Of two\n\n```text\none     2 * s\nother   3\n```\n\nit.",
+        ),
+        (f"${'a + ' * 20}b$, so\nit is.", f"$$ {'a + ' * 20}b, $$\n\nso\nit is."),
+        ("$a + b$, so\nit is.", "$a + b$, so\nit is."),
+        ("see `dgm.vae`", "see {py:obj}`dgm.vae <dgm.vae>`"),
     ],
-    ids=["signs", "verbatim", "link", "double", "columns", "list", "formula", "strong"],
+    ids=[
+        "signs",
+        "verbatim",
+        "link",
+        "double",
+        "columns",
+        "list",
+        "formula",
+        "strong",
+        "stressed",
+        "listing",
+        "table",
+        "long",
+        "short",
+        "module",
+    ],
 )
 def test_docstring_text_becomes_markdown(text, shown):
-    assert markdown(text, {"dgm.vae.elbo": "dgm.vae.elbo"}, "dgm.vae") == shown
+    assert markdown(text, {name: name for name in ("dgm.vae", "dgm.vae.elbo")}, "dgm.vae") == shown
 
 
 EXPORTS = '''"""Codes.
@@ -210,11 +234,37 @@ def small(tmp_path):
         "``````{py:data} LEVELS",
         ":value: 17",
         "Of grey.",
-        "- `parts`: what there is",
+        "- {py:obj}`parts <dgm.vae.parts>`: what there is",
+        ":no-index-entry:",
     ],
 )
 def test_every_kind_of_definition_has_its_directive(small, line):
     assert line in reference(read_modules(small), set())["vae.md"].splitlines()
+
+
+def test_the_modules_stand_as_the_package_lists_them(tmp_path):
+    doc = '"""Codes of zeta and alpha.\n\nzeta         the last\nbeta, alpha  the first\n"""\n'
+    for name, text in (
+        ("__init__", '"""All."""\n'),
+        ("vae/__init__", doc),
+        *[
+            (f"vae/{part}", f'"""Of {part}."""\n\n\ndef f_{part}() -> None:\n    """Do."""\n')
+            for part in ("alpha", "beta", "zeta")
+        ],
+    ):
+        path = tmp_path / "dgm" / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    page = reference(read_modules(tmp_path), set())["vae.md"]
+    assert re.findall(r"^## (\w+)", page, re.M) == ["zeta", "beta", "alpha"]
+
+
+def test_constants_that_no_package_exports_are_in_no_index(small):
+    (small / "dgm" / "vae" / "extra.py").write_text('"""More."""\n\nINNER = 3\n')
+    page = reference(read_modules(small), set())["vae.md"]
+    found = dict(re.findall(r"\{py:data\} (\w+)\n((?:^:.*\n)*)", page, re.M))
+    assert ":no-index-entry:\n:no-contents-entry:" in found["INNER"]
+    assert "no-index" not in found["LEVELS"]
 
 
 def test_what_is_private_or_says_nothing_is_left_out(small):
