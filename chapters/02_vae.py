@@ -151,9 +151,7 @@ log_evidence = -0.5 * math.log(2 * math.pi * (w**2 + s**2)) - x_obs**2 / (2 * (w
 post_mean, post_var = w * x_obs / (w**2 + s**2), 1 / (1 + w**2 / s**2)
 
 
-def exact_elbo(
-    m, v
-):  # E_q[log p(x|z)] + E_q[log p(z)] - E_q[log q(z)], q = N(m, v); each a Gaussian integral
+def exact_elbo(m, v):  # E_q[log p(x|z)] + E_q[log p(z)] - E_q[log q(z)], q = N(m, v)
     log_lik = -0.5 * math.log(2 * math.pi * s**2) - ((x_obs - w * m) ** 2 + w**2 * v) / (2 * s**2)
     log_prior = -0.5 * math.log(2 * math.pi) - (m**2 + v) / 2
     return log_lik + log_prior + 0.5 * math.log(2 * math.pi * math.e * v)
@@ -499,7 +497,7 @@ show(kl_gaussian_standard, doc=True)
 
 
 # %%
-def train_vae(model, objective, data=x_train, *, steps, lr=2e-3, batch_size=128, seed=0):
+def train_vae(model, objective, data=x_train, *, steps, lr=2e-3, batch_size=128, seed=0, progress=True):
     g = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=1e-4, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
@@ -512,7 +510,8 @@ def train_vae(model, objective, data=x_train, *, steps, lr=2e-3, batch_size=128,
         schedule.step()
         return {"loss": loss.detach()}
 
-    return fit(step, Batches(data, batch_size=batch_size, generator=g), steps=steps)
+    batches = Batches(data, batch_size=batch_size, generator=g)
+    return fit(step, batches, steps=steps, progress=progress)
 
 
 # %%
@@ -573,7 +572,7 @@ with torch.no_grad():
     mu_test, logvar_test = plain.posterior(x_test)
 rate = kl_gaussian_standard_per_dim(mu_test, logvar_test).mean(0)  # (J,) nats
 strongest = rate.argsort(descending=True)[:6]
-print("rate of each latent, nats:", [round(r, 2) for r in rate.sort(descending=True).values.tolist()])
+print("rate of each latent, nats:", *(f"{r:.1f}" for r in rate.sort(descending=True).values))
 
 
 # %%
@@ -682,7 +681,7 @@ ax.legend()
 test_nats = {n: results[n][2] for n in names}
 figure(
     fig,
-    alt="Minus ELBO in nats on the train, valid and test images for five models, each with one more change. "
+    alt="Minus ELBO in nats on the train, valid and test images for four models, each with one more change. "
     "On test: "
     + ", ".join(f"{n} {v:.1f}" for n, v in test_nats.items())
     + ". Train lies far to the left of valid and test; augmentation brings them closer.",
@@ -891,7 +890,8 @@ for reduction, variance in [("sum", 0.5), ("mean", D / 2)]:
     for net, lr, steps in [(LinearVAE, 1e-2, 1500), (VAE, 2e-3, 500)]:
         with seeded(0):
             model = net()
-        history = train_vae(model, gaussian_objective(variance), steps=budget(cpu=steps, full=5000), lr=lr)
+        n = budget(cpu=steps, full=5000)
+        history = train_vae(model, gaussian_objective(variance), steps=n, lr=lr, progress=False)
         with torch.no_grad():
             per_latent = kl_gaussian_standard_per_dim(*model.posterior(x_train)).mean(0)
         outcome[reduction, net] = int((per_latent > 0.05).sum()), per_latent.sum().item()
@@ -1004,7 +1004,7 @@ for name, combine in OBJECTIVES.items():
         log.append(kl.detach().mean(0).sum().item())
         return combine(log_lik, kl, len(log) - 1)
 
-    train_vae(model, objective, steps=AR_STEPS, lr=4e-3, batch_size=64)
+    train_vae(model, objective, steps=AR_STEPS, lr=4e-3, batch_size=64, progress=False)
     with torch.no_grad():
         log_lik, kl = (t.mean(0) for t in model.terms(x_test, g))
     collapse[name] = (kl.sum() - log_lik).item(), kl.sum().item(), digit_from_code(model, g)
@@ -1070,7 +1070,7 @@ for beta in BETAS:
         mu, logvar = m.posterior(x)
         return binomial(m.decoder(draw(mu, logvar, generator)), x) - beta * gaussian_kl(mu, logvar)
 
-    train_vae(model, weighted, steps=budget(cpu=350, full=5000))
+    train_vae(model, weighted, steps=budget(cpu=350, full=5000), progress=False)
     with torch.no_grad():
         mu, logvar = model.posterior(x_test)
         rate = gaussian_kl(mu, logvar).mean().item()

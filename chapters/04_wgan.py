@@ -222,8 +222,7 @@ for theta in (0.0, 0.1, 1.0, 2.5):
 # ({cite}`villani2003`, theorem 1.14):
 #
 # :::{prf:theorem} Kantorovich-Rubinstein
-# :label: thm-kantorovich-rubinstein
-# For $p$ and $q$ with finite means,
+# :label: thm-kantorovich-rubinstein For $p$ and $q$ with finite means,
 #
 # $$
 # W_1(p, q) = \max_{\lVert f \rVert_L \le 1}\; \mathbb{E}_{x \sim p}[f(x)] - \mathbb{E}_{y \sim q}[f(y)].
@@ -1094,11 +1093,11 @@ assert after < 0.7 * before
 # %% [markdown]
 # Two sets of real images are farther apart than the critic thinks its forgeries are. Both are right. In 64
 # dimensions a finite sample is sparse: the way from one real image to the nearest *other* one is long, so
-# the distance between two samples is far above that between the distributions behind them, which is zero
-# here. A network of limited size can't follow single images, so its estimate sees less, and what it sees is
-# mostly shared by all images of the kind. The estimate is a distance of its own, the largest gain of *this*
-# family of critics. The exact $W_1$ to the training images would be a worse teacher: its best pupil copies
-# them.
+# the distance between two samples is far above that between the distributions behind them, which would be
+# zero here but for the change of writers. A network of limited size can't follow single images, so its
+# estimate sees less, and what it sees is mostly shared by all images of the kind. The estimate is a
+# distance of its own, the largest gain of *this* family of critics. The exact $W_1$ to the training images
+# would be a worse teacher: its best pupil copies them.
 #
 # ## 13 Break it
 #
@@ -1307,8 +1306,8 @@ for name, shape in (("sample", (1000, 1, 1, 1)), ("pixel", real.shape)):
 #
 # **Exercises**: [exercises/04_wgan.ipynb](../exercises/04_wgan.ipynb) asks you for the distance of two
 # samples of different size and the penalty for images, has a critic's step with three bugs to find and a
-# forger's way to predict, and lets you design a bound that no critic can break and derive the distance of two
-# Gaussians with its critic.
+# forger's way to predict, and lets you design a bound that no critic can break and derive the distance of
+# two Gaussians with its critic.
 #
 # **References.** {cite}`villani2003` for sections 2 to 4; {cite}`arjovsky2017principled` and
 # {cite}`arjovsky2017wgan` for sections 1, 6 and 7; {cite}`gulrajani2017` and {cite}`petzka2018` for the
