@@ -226,8 +226,8 @@ assert all(test_error[k] < 0.9 * pca_error[k] for k in (2, 4, 8, 16))
 assert test_error[32] > pca_error[32]
 
 # %% [markdown]
-# With a narrow door the nonlinear network is well ahead of PCA: what it passes need not be a flat sheet in
-# the space of images. With 32 numbers PCA wins. Its error is small by then, and it has little freedom to
+# With a narrow door the nonlinear network is well ahead of PCA: what it passes need not be a flat sheet
+# in the space of images. With 32 numbers PCA wins. Its error is small by then, and it has little freedom to
 # fit the accidents of a thousand images; the network has a lot, and uses it (compare its two errors).
 # Whoever reports an autoencoder's error without PCA's beside it has reported little.
 #
@@ -386,8 +386,7 @@ assert used["free"] > 1.5 * used["held"]
 # ## 5 Denoising: give back what was never shown
 #
 # *Derive.* A wide door without any charge learns the identity, and an identity knows nothing about digits.
-# Another way to forbid it ({cite}`vincent2008`): show the network a damaged image and ask for the whole
-# one,
+# Another way to forbid it ({cite}`vincent2008`): show the network a damaged image and ask for the whole one,
 #
 # $$
 # \mathcal{L}_{\text{denoise}} = \mathbb{E}\,\lVert x - r(\tilde x) \rVert^2, \qquad
@@ -949,54 +948,59 @@ figure(
 #    not have the eigenvectors as its weights. What does it have instead, and why is the error the same?
 #
 # :::{admonition} Answer
-# :class: dropdown Any invertible $k \times k$ matrix $A$ may be slipped in: $f(x) = A U^\top x$,
-# $g(z) = U A^{-1} z$. Only the subspace matters for the error, and the subspace is that of the first $k$
-# eigenvectors (if $\lambda_k > \lambda_{k+1}$). The axes of an autoencoder's code mean nothing by
-# themselves.
+# :class: dropdown
+# Any invertible $k \times k$ matrix $A$ may be slipped in: $f(x) = A U^\top x$, $g(z) = U A^{-1} z$. Only
+# the subspace matters for the error, and the subspace is that of the first $k$ eigenvectors (if
+# $\lambda_k > \lambda_{k+1}$). The axes of an autoencoder's code mean nothing by themselves.
 # :::
 #
 # 2. An autoencoder with *one* code unit and unlimited networks could reach error zero on the training set.
 #    How? What would its error on new images be?
 #
 # :::{admonition} Answer
-# :class: dropdown Number the images: $f(x_n) = n$, and let $g$ be a table. On a new image the table returns
-# some training image. The width of the door limits what passes only together with limits on $f$ and $g$.
+# :class: dropdown
+# Number the images: $f(x_n) = n$, and let $g$ be a table. On a new image the table returns some training
+# image. The width of the door limits what passes only together with limits on $f$ and $g$.
 # :::
 #
 # 3. The squared error of the digits is summed over pixels. If you average it over the pixels and keep
 #    $\lambda$ in {eq}`ae-sparse`, what changes?
 #
 # :::{admonition} Answer
-# :class: dropdown The first term becomes 64 times smaller, so $\lambda$ acts as if it were 64 times larger:
-# by {eq}`ae-soft-threshold` a unit must now be worth more than $32\,\lambda$ to be switched on at all. Sum
-# or mean must always be said.
+# :class: dropdown
+# The first term becomes 64 times smaller, so $\lambda$ acts as if it were 64 times larger: by
+# {eq}`ae-soft-threshold` a unit must now be worth more than $32\,\lambda$ to be switched on at all. Sum or
+# mean must always be said.
 # :::
 #
 # 4. Why does the denoising network do better on new images than {eq}`ae-denoising-posterior`, the *optimal*
 #    denoiser?
 #
 # :::{admonition} Answer
-# :class: dropdown It's optimal if the training images are all there is. A test image isn't among them, so
-# its true posterior gives them no weight at all. The network, too small to store a thousand images pixel by
-# pixel, had to find what they share.
+# :class: dropdown
+# It's optimal if the training images are all there is. A test image isn't among them, so its true posterior
+# gives them no weight at all. The network, too small to store a thousand images pixel by pixel, had to find
+# what they share.
 # :::
 #
 # 5. By {eq}`ae-tweedie`, what does the best denoiser do at a local maximum of the density of noisy data?
 #    And what does it do as $\sigma \to 0$?
 #
 # :::{admonition} Answer
-# :class: dropdown At a maximum the gradient is zero, so it leaves the point where it is. As $\sigma \to 0$
-# the step $\sigma^2 \nabla \log p$ vanishes (where the density is smooth), and the denoiser becomes the
-# identity: the score is then hidden in a very small difference, $(r(\tilde x) - \tilde x)/\sigma^2$.
+# :class: dropdown
+# At a maximum the gradient is zero, so it leaves the point where it is. As $\sigma \to 0$ the step
+# $\sigma^2 \nabla \log p$ vanishes (where the density is smooth), and the denoiser becomes the identity:
+# the score is then hidden in a very small difference, $(r(\tilde x) - \tilde x)/\sigma^2$.
 # :::
 #
 # 6. Rotate the code of a trained autoencoder by any rotation, and undo it in the decoder. Which of the
 #    losses {eq}`ae-mse`, {eq}`ae-sparse`, {eq}`ae-contractive` notice?
 #
 # :::{admonition} Answer
-# :class: dropdown Only the sparse one: $\sum_j |h_j|$ depends on the axes. Reconstruction doesn't change,
-# nor does $\lVert R J \rVert_F = \lVert J \rVert_F$. That's why single sparse units can mean something (a
-# stroke), while single units of the others needn't.
+# :class: dropdown
+# Only the sparse one: $\sum_j |h_j|$ depends on the axes. Reconstruction doesn't change, nor does
+# $\lVert R J \rVert_F = \lVert J \rVert_F$. That's why single sparse units can mean something (a stroke),
+# while single units of the others needn't.
 # :::
 #
 # **Exercises.** [Exercises to this chapter](../exercises/01_autoencoder.ipynb): the denoising loss, the

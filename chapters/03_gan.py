@@ -129,7 +129,8 @@ assert torch.allclose(torch.cov(first.T), torch.cov(x_real.T), atol=1e-3)
 # maximum.
 #
 # :::{prf:proposition} The best judge
-# :label: prop-best-judge Against a fixed generator $V(D, G)$ is largest for
+# :label: prop-best-judge
+# Against a fixed generator $V(D, G)$ is largest for
 #
 # $$
 # D^\star(x) = \frac{p(x)}{p(x) + q(x)} = \varsigma\big(\log p(x) - \log q(x)\big),
@@ -155,8 +156,9 @@ assert torch.allclose(torch.cov(first.T), torch.cov(x_real.T), atol=1e-3)
 # equals; so $\mathrm{JS} \ge 0$ with equality exactly when $p = m = q$.
 #
 # :::{prf:theorem} The optimum of the game
-# :label: thm-optimum Against the best judge the score never falls below $-\log 4$. It is $-\log 4$ exactly
-# where $q = p$, and there $D^\star = \tfrac12$ everywhere.
+# :label: thm-optimum
+# Against the best judge the score never falls below $-\log 4$. It is $-\log 4$ exactly where $q = p$, and
+# there $D^\star = \tfrac12$ everywhere.
 # :::
 #
 # And since $V$, an average of logarithms of probabilities, is never positive, JS is at most $\log 2$,
@@ -1066,8 +1068,8 @@ if full.samples is not None:
 # :::
 #
 # **Exercises**: [exercises/03_gan.ipynb](../exercises/03_gan.ipynb) asks you for JS from samples and both
-# losses on logits, has a loop with three bugs to find and a collapse to predict, and lets you design a
-# score that no forger gets past and derive the divergence behind least squares.
+# losses on logits, has a loop with three bugs to find and a collapse to predict, and lets you design a score
+# that no forger gets past and derive the divergence behind least squares.
 #
 # **References.** {cite}`goodfellow2014` is the origin, sections 1 to 3; {cite}`arjovsky2017principled` for
 # the gradients; {cite}`nowozin2016` for the table; {cite}`radford2016` for DCGAN; {cite}`salimans2016`,

@@ -222,7 +222,8 @@ for theta in (0.0, 0.1, 1.0, 2.5):
 # ({cite}`villani2003`, theorem 1.14):
 #
 # :::{prf:theorem} Kantorovich-Rubinstein
-# :label: thm-kantorovich-rubinstein For $p$ and $q$ with finite means,
+# :label: thm-kantorovich-rubinstein
+# For $p$ and $q$ with finite means,
 #
 # $$
 # W_1(p, q) = \max_{\lVert f \rVert_L \le 1}\; \mathbb{E}_{x \sim p}[f(x)] - \mathbb{E}_{y \sim q}[f(y)].
@@ -1306,8 +1307,8 @@ for name, shape in (("sample", (1000, 1, 1, 1)), ("pixel", real.shape)):
 #
 # **Exercises**: [exercises/04_wgan.ipynb](../exercises/04_wgan.ipynb) asks you for the distance of two
 # samples of different size and the penalty for images, has a critic's step with three bugs to find and a
-# forger's way to predict, and lets you design a bound that no critic can break and derive the distance of
-# two Gaussians with its critic.
+# forger's way to predict, and lets you design a bound that no critic can break and derive the distance of two
+# Gaussians with its critic.
 #
 # **References.** {cite}`villani2003` for sections 2 to 4; {cite}`arjovsky2017principled` and
 # {cite}`arjovsky2017wgan` for sections 1, 6 and 7; {cite}`gulrajani2017` and {cite}`petzka2018` for the

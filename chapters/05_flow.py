@@ -537,7 +537,7 @@ show(Coupling)
 
 
 # %%
-def train_flow(model, density, steps, seed=0, batch_size=256, rate=5e-3):
+def train_flow(model, density, steps, seed=0, batch_size=256, rate=5e-3, progress=True):
     points = density.sample(steps * batch_size, torch.Generator().manual_seed(seed))  # fresh at every step
     optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=1e-4, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
@@ -550,7 +550,7 @@ def train_flow(model, density, steps, seed=0, batch_size=256, rate=5e-3):
         schedule.step()
         return {"loss": loss}
 
-    return fit(step, points.split(batch_size), steps=steps)
+    return fit(step, points.split(batch_size), steps=steps, progress=progress)
 
 
 def couplings(number, alternate=True, seed=0):
@@ -564,7 +564,7 @@ moons, STEPS = TwoMoons(), budget(cpu=400, full=6000)
 models = {"never swapped": couplings(4, alternate=False), "alternating": couplings(4)}
 kl = {}
 for name, model in models.items():
-    train_flow(model, moons, STEPS)
+    train_flow(model, moons, STEPS, progress=False)
     kl[name] = divergence(model.log_prob, moons)
     print(f"{name}: KL(data, model) = {kl[name][0]:.3f} ± {kl[name][1]:.3f} nats")
 x_moons = moons.sample(4, g)
