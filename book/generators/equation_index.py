@@ -15,6 +15,7 @@ from coursekit.authoring.status import REPORT, Status, read, statuses
 from generators.interfaces import public_paths, read_modules
 
 PAGE = "reference/equations.md"
+FOLDER = "tests/equations/"
 COMMAND = "make equation-report"
 # Outcome -> what the page says of it. The words carry it; the sign and the colour only help.
 WORDS = {
@@ -55,8 +56,8 @@ def page(
         '---\nmyst:\n  enable_extensions: ["attrs_inline", "colon_fence", "dollarmath"]\n---\n',
         "(equation-index)=\n# Equations\n",
         f"Every numbered equation of the chapters, {len(index)} in all: where it is derived, which function "
-        "of {doc}`dgm <dgm/index>` implements it, which test checks it, and how that test ended in the last "
-        "run.\n",
+        "of {doc}`dgm <dgm/index>` implements it, which test in `tests/equations/` checks it, and how that "
+        "test ended in the last run.\n",
         summary([status[e.equation.label] for e in index], report),
         "",
         # A script puts a field here: without it the field would do nothing.
@@ -94,7 +95,7 @@ def card(entry: IndexEntry, paths: Mapping[str, str], status: Status) -> str:
     """One equation: number and label, the formula, and a line each for code, test and status."""
     e = entry.equation
     functions = [f"{{py:obj}}`{paths[f]} <{paths[f]}>`" if f in paths else f"`{f}`" for f in entry.functions]
-    tests = [f"`{test}`" for test in entry.tests]
+    tests = [f"`{test.removeprefix(FOLDER)}`" for test in entry.tests]
     cases = f", {status.cases} {'case' if status.cases == 1 else 'cases'}" if status.cases else ""
     outcome = f"[{SIGNS[status.outcome]} {WORDS[status.outcome]}{cases}]{{.status .{_slug(status.outcome)}}}"
     return "\n".join(
@@ -102,7 +103,7 @@ def card(entry: IndexEntry, paths: Mapping[str, str], status: Status) -> str:
             "::::{container} equation-card",
             f"{{eq}}`{e.label}` `{e.label}` {outcome}\n",
             f"```{{math}}\n{e.tex}\n```\n",
-            f"Implemented by {', '.join(functions)}." if functions else "Derived in the text.",
+            f"Implemented by {', '.join(functions)}.\n" if functions else "Derived in the text.\n",
             f"Tested by {', '.join(tests)}." if tests else "No test.",
             "::::\n",
         ]

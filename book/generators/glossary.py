@@ -7,7 +7,7 @@ stands in the general index (the Chinese ones together under one heading).
 import re
 import tomllib
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 
 from coursekit.authoring.equations import equations, markdown_cells
@@ -55,16 +55,25 @@ def page(terms: list[Term], labels: set[str]) -> str:
         terms: in the order of the page.
         labels: of the equations; what is not among them is a chapter.
     """
-    entries = [entry(term, term.see in labels) for term in terms]
+    letters = [
+        (letter, [entry(term, term.see in labels) for term in group])
+        for letter, group in groupby(terms, key=lambda term: term.en[0].upper())
+    ]
+    parts = [
+        f"(glossary-{letter.lower()})=\n```{{rubric}} {letter}\n```\n\n````{{glossary}}\n"
+        + "\n".join(entries)
+        + "\n````\n"
+        for letter, entries in letters
+    ]
     return "\n".join(
         [
             '---\nmyst:\n  enable_extensions: ["attrs_inline", "dollarmath"]\n---\n',
             "(glossary)=\n# Glossary\n",
             f"{len(terms)} terms with their Chinese names and the place where the course introduces them. "
             "Where several Chinese names are in use, the others stand behind the explanation.\n",
-            "````{glossary}",
-            *entries,
-            "````\n",
+            " ".join(f"[{letter}](#glossary-{letter.lower()})" for letter, _ in letters),
+            "",
+            *parts,
         ]
     )
 

@@ -72,8 +72,9 @@ def provenance(data: Any) -> str:
     if not isinstance(data, dict):
         return ""
     parts = []
-    if data.get("commit"):
-        parts.append(f"commit `{data['commit']}`")
+    if commit := data.get("commit"):
+        state = f"the state after commit `{commit[:-1]}`" if commit.endswith("+") else f"commit `{commit}`"
+        parts.append(state)
     if data.get("versions"):
         parts.append(", ".join(f"{name} {version}" for name, version in data["versions"].items()))
     machine = data.get("machine")
@@ -283,17 +284,30 @@ def mutants_section(data: Any) -> str:
         return missing("How many mutants of dgm its tests kill has", "mutants")
     names = ("mutants", "killed", "equivalent", "survived")
     total = {name: sum(int(row.get(name, 0)) for row in rows) for name in names}
-    body = [[f"`{row['module']}`", *(number(int(row.get(n, 0))) for n in names), rate(row)] for row in rows]
-    body.append(
-        ["**All**", *(f"**{number(total[n])}**" for n in names), f"**{rate(total)}**"],
-    )
-    columns = ["Module", "Mutants", "Killed", "Equivalent", "Survived", "Rate"]
+    grouped: dict[str, dict[str, int]] = {}
+    for row in rows:
+        group = grouped.setdefault(package_of(row["module"]), dict.fromkeys(("modules", *names), 0))
+        group["modules"] += 1
+        for name in names:
+            group[name] += int(row.get(name, 0))
+    body = [
+        [f"`{package}`", number(group["modules"]), *(number(group[n]) for n in names), rate(group)]
+        for package, group in grouped.items()
+    ]
+    whole = [number(len(rows)), *(number(total[n]) for n in names), rate(total)]
+    body.append(["**All**", *(f"**{cell}**" for cell in whole)])
+    columns = ["Package", "Modules", "Mutants", "Killed", "Equivalent", "Survived", "Rate"]
     return (
         "A mutant is dgm with one small mistake put in: a sign flipped, a factor dropped, two arguments "
         "swapped. A test that fails kills it. An equivalent mutant computes the same, so no test can; the "
-        "rate is of the others.\n\n"
+        f"rate is of the others. `{(DATA / 'mutants.json').as_posix()}` has them module by module.\n\n"
         f"{table(columns, body)}\n{provenance(data)}"
     )
+
+
+def package_of(module: str) -> str:
+    """`dgm.vae` of `dgm.vae.bounds`."""
+    return ".".join(module.split(".")[:2])
 
 
 # Graders

@@ -76,3 +76,11 @@ def test_order_and_doubles_are_found(course):
     zoom = {**GOOD, "en": "zoom"}
     found = glossary.problems(course(zoom, GOOD))
     assert found == ["'gate' stands after 'zoom'", "Chinese name '门控' twice"]
+
+
+def test_every_letter_is_led_to_from_the_top(course):
+    zoom = {**GOOD, "en": "zoom", "zh": ["变焦"]}
+    page = glossary.pages(course(GOOD, zoom), "student")[glossary.PAGE]
+    assert "[G](#glossary-g) [Z](#glossary-z)\n" in page
+    assert page.index("(glossary-g)=") < page.index("\ngate\n") < page.index("(glossary-z)=")
+    assert page.index("(glossary-z)=") < page.index("\nzoom\n")

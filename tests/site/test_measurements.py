@@ -47,8 +47,9 @@ BENCH = [
     {"bench": "grade", "skipped": True},
 ]
 MUTANTS = [
-    {"module": "vae/bounds", "mutants": 40, "killed": 36, "equivalent": 2, "survived": 2, "rate": 0.947},
-    {"module": "gan/losses", "mutants": 60, "killed": 60, "equivalent": 0, "survived": 0, "rate": 1.0},
+    {"module": "dgm.vae.bounds", "mutants": 40, "killed": 36, "equivalent": 2, "survived": 2},
+    {"module": "dgm.vae.models", "mutants": 10, "killed": 9, "equivalent": 1, "survived": 0},
+    {"module": "dgm.tensor", "mutants": 60, "killed": 60, "equivalent": 0, "survived": 0},
 ]
 
 
@@ -111,8 +112,13 @@ def test_ticks_are_few_and_inside(low, high):
 
 def test_mutants_are_counted_and_equivalent_ones_left_out_of_the_rate():
     text = m.mutants_section({"modules": MUTANTS, "commit": "abc"})
-    assert "| `vae/bounds` | 40 | 36 | 2 | 2 | 94.7 % |" in text
-    assert "| **All** | **100** | **96** | **2** | **2** | **98.0 %** |" in text
+    assert "| `dgm.vae` | 2 | 50 | 45 | 3 | 2 | 95.7 % |" in text
+    assert "| `dgm.tensor` | 1 | 60 | 60 | 0 | 0 | 100.0 % |" in text
+    assert "| **All** | **3** | **110** | **105** | **3** | **2** | **98.1 %** |" in text
+
+
+def test_a_commit_with_changes_upon_it_is_called_that():
+    assert m.provenance({"commit": "abc+"}) == "Measured on the state after commit `abc`.\n"
 
 
 PROOF = {
