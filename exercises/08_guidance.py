@@ -92,15 +92,15 @@ check("guided")
 #
 # 1. Write the inversion with the equation solved. One step leads from $s$ up to $t$:
 #
-# $$ x_t = \sqrt{\frac{\bar\alpha_t}{\bar\alpha_s}}\; x_s + \left( \sqrt{1 - \bar\alpha_t} -
-# \sqrt{\frac{\bar\alpha_t}{\bar\alpha_s}} \sqrt{1 - \bar\alpha_s} \right) \hat\varepsilon(x_t, t). $$
+#    $$ x_t = \sqrt{\frac{\bar\alpha_t}{\bar\alpha_s}}\; x_s + \left( \sqrt{1 - \bar\alpha_t} -
+#    \sqrt{\frac{\bar\alpha_t}{\bar\alpha_s}} \sqrt{1 - \bar\alpha_s} \right) \hat\varepsilon(x_t, t). $$
 #
-# The first iteration takes the noise that is predicted at $x_s$, told $s$, in place of
-# $\hat\varepsilon(x_t, t)$. (At $s = 0$ there is none to predict: there it takes that at
-# $\sqrt{\bar\alpha_t / \bar\alpha_s}\; x_s$, told $t$.) Each further iteration puts the $x_t$ that has come
-# out into the right side. With `iterations` = 3 the network is asked three times in each step. `times` is a
-# list of ints, increasing from 0; `network(x, t)` predicts the noise for x (B, D) and t (B,), int64. Return
-# $x$ at the last of the times.
+#    The first iteration takes the noise that is predicted at $x_s$, told $s$, in place of
+#    $\hat\varepsilon(x_t, t)$. (At $s = 0$ there is none to predict: there it takes that at
+#    $\sqrt{\bar\alpha_t / \bar\alpha_s}\; x_s$, told $t$.) Each further iteration puts the $x_t$ that has
+#    come out into the right side. With `iterations` = 3 the network is asked three times in each step.
+#    `times` is a list of ints, increasing from 0; `network(x, t)` predicts the noise for x (B, D) and t
+#    (B,), int64. Return $x$ at the last of the times.
 #
 # 2. Write the way from one code to another along the arc, for a batch (between equal rows there is that
 #    row): row $b$ of the result lies between row $b$ of `a` and row $b$ of `b`, as the chapter does it for

@@ -270,7 +270,7 @@ def of_the_paper(data: Plain, seed: int) -> str | None:
         got,
         paper + torch.ones(2),
         {
-            "The two countings differ: at the paper's 0 the model is conditional.": paper,
+            "The two conventions differ: at the paper's 0 the model is conditional.": paper,
             "The other way round: this takes our scale to the paper's.": paper - 1,
             "The two run in the same direction.": -paper,
             "Compare the factors of the conditional prediction: 1 + w there, w here.": 1 - paper,

@@ -349,7 +349,7 @@ WRONG = {
             "Whole classes are dropped",
             fails=(EACH,),
         ),
-        Wrong("no difference", labels(paper="w"), "The two countings differ", fails=(PAPER,)),
+        Wrong("no difference", labels(paper="w"), "The two conventions differ", fails=(PAPER,)),
         Wrong("the other way round", labels(paper="w - 1"), "takes our scale to the paper's", fails=(PAPER,)),
         Wrong("minus", labels(paper="1 - w"), "Compare the factors", fails=(PAPER,)),
         Wrong(
