@@ -179,8 +179,9 @@ def bench_section(data: Any) -> str:
 
 
 def is_ratio(figure: dict[str, Any]) -> bool:
-    """Whether a figure says how many times as fast dgm is."""
-    return str(figure.get("unit", "")).startswith("times")
+    """Whether a figure says how many times as fast dgm is; a multiple of a distance does not."""
+    unit = str(figure.get("unit", ""))
+    return unit.startswith("times ") and unit.endswith("speed")
 
 
 def spread(figure: dict[str, Any]) -> str:
