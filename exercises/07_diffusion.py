@@ -352,8 +352,8 @@ figure(
 #    too.
 # 2. Write the time embedding. With $J$ = `width` / 2 frequencies $\omega_j = 10000^{-j/J}$,
 #    $j = 0, \dots, J - 1$, row $b$ holds the sines $\sin \omega_0 t_b, \dots, \sin \omega_{J-1} t_b$, then
-#    the cosines $\cos \omega_0 t_b, \dots, \cos \omega_{J-1} t_b$. (`width` is even. `t` may be int64 or real;
-#    return the default dtype.)
+#    the cosines $\cos \omega_0 t_b, \dots, \cos \omega_{J-1} t_b$. (`width` is even. `t` may be int64 or
+#    real; return the default dtype.)
 
 # %% tags=["answer-unet"]
 def embed(t, width):
