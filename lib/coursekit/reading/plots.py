@@ -130,7 +130,10 @@ def image_grid(
         canvas[:, top : top + height, left : left + width] = image
     made = None
     if ax is None:
-        made, ax = plt.subplots(figsize=_grid_size(rows, columns, height / width, title, column_labels))
+        made, ax = plt.subplots(
+            figsize=_grid_size(rows, columns, height / width, title, row_labels, column_labels)
+        )
+        ax.set_anchor("W")  # the layout makes room for labels as if the axes began at the left
     # (H, W, C): matplotlib wants the channels last, and three of them.
     ax.imshow(canvas.expand(3, -1, -1).permute(1, 2, 0).numpy(), vmin=0, vmax=1)
     ax.set(xticks=[], yticks=[])
@@ -236,12 +239,18 @@ def _unit_images(x: Tensor, value_range: tuple[float, float]) -> Tensor:
 
 
 def _grid_size(
-    rows: int, columns: int, aspect: float, title: str | None, column_labels: Sequence[str] | None
+    rows: int,
+    columns: int,
+    aspect: float,
+    title: str | None,
+    row_labels: Sequence[str] | None,
+    column_labels: Sequence[str] | None,
 ) -> tuple[float, float]:
-    """Half an inch an image, at most the page's 7 inches, plus what the text above takes."""
-    width = min(7.0, max(1.5, 0.5 * columns))
+    """Half an inch an image plus what the texts take, at most the page's 7 inches in width."""
+    beside = 0.1 + 0.065 * max(map(len, row_labels)) if row_labels else 0.0
+    width = min(7.0 - beside, max(1.5, 0.5 * columns))
     above = 0.3 * (title is not None) + 0.25 * (column_labels is not None)
-    return width, width * rows * aspect / columns + above + 0.1
+    return width + beside, width * rows * aspect / columns + above + 0.1
 
 
 def _label(
