@@ -144,7 +144,7 @@ figure(
     fig,
     alt="Five masks on 8 by 8 pixels, kept pixels white, changed pixels blue. Share of the changed pixels' "
     "variance explained by the kept ones: " + ", ".join(f"{n} {v:.0%}" for n, v in share.items()) + ".",
-    caption="White pixels are kept, blue ones are changed. Below each mask: how much of the blue pixels’ "
+    caption="White pixels are kept, blue ones are changed. Below each mask: how much of the blue pixels' "
     "variance the white ones explain, by least squares.",
 )
 best_shares = [share[name] for name in ("checkerboard", "every second row")]
@@ -695,8 +695,8 @@ figure(
     ),
     alt="Three rows of twelve. Test digits; the same with the first level's part of z drawn anew: the same "
     "digits with other edges; the same with the second level's part drawn anew: other shapes altogether.",
-    caption="Draw the first scale’s half of z anew, and most digits keep their names. Draw the second "
-    "scale’s half anew, and most become others.",
+    caption="Draw the first scale's half of z anew, and most digits keep their names. Draw the second "
+    "scale's half anew, and most become others.",
 )
 
 # %%

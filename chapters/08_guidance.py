@@ -686,8 +686,8 @@ figure(
     "about as long as the curves are apart. Right: digits zero to nine in six rows, DDIM with 5, 20 and 50 "
     "steps above, DDPM with the same below. DDIM's rows show nearly the same pictures, sharper from row to "
     "row; DDPM's rows differ.",
-    caption="Two samplers, one network, few steps. Look along the columns: DDIM’s rows are one "
-    "handwriting, read ever more carefully; DDPM’s are different draws.",
+    caption="Two samplers, one network, few steps. Look along the columns: DDIM's rows are one "
+    "handwriting, read ever more carefully; DDPM's are different draws.",
 )
 
 # %% [markdown]

@@ -198,7 +198,7 @@ figure(
     alt="The unit interval cut at 1/2 and 3/4 into pieces of levels 0, 1, 2; below, the piece of level 1 cut "
     "again; below, a black bar, the interval of the six-digit code, inside the last piece of the second cut.",
     caption="The unit interval, cut by the bets on two pixels; blue, orange and green are levels 0, 1 and "
-    "2. The code’s interval (black) lies in the piece of x = (1, 2).",
+    "2. The code's interval (black) lies in the piece of x = (1, 2).",
 )
 
 # %% [markdown]

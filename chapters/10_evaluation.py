@@ -187,7 +187,7 @@ figure(
     f"{scores['test images']:.2f}; one clean digit of each class {scores['ten pictures']:.2f}; ten grey "
     f"textures that show no digit {scores['made of noise']:.2f}.",
     caption="Two sets that outscore nature: one picture of each class for ever, and ten textures made with "
-    "the classifier’s own gradient.",
+    "the classifier's own gradient.",
 )
 assert scores["ten pictures"] > 9.9 > scores["test images"] + 0.05
 assert scores["made of noise"] > scores["test images"]
