@@ -152,7 +152,7 @@ figure(
 # \mathbb{E}[a \mid s] = \sigma(3s) - \sigma(-3s) = \tanh\!\big(\tfrac{3}{2} s\big),
 # $$ (start-junction-mean)
 #
-# by $\sigma(u) - \sigma(-u) = (e^{u/2} - e^{-u/2}) / (e^{u/2} + e^{-u/2})$. It lies on the rock for all $s$
+# by $\sigma(u) - \sigma(-u)$ $= (e^{u/2} - e^{-u/2}) / (e^{u/2} + e^{-u/2})$. It lies on the rock for all $s$
 # with $|\tanh(\tfrac32 s)| < 0.5$. So we can predict the network's failure rate before we measure it: a
 # start in $[-1, 1]$ ends on the rock with probability $\operatorname{artanh}(0.5) / 1.5$.
 #

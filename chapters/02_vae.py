@@ -372,7 +372,7 @@ assert variance["score function, baseline"][-1] > 100 * variance["reparameterise
 # a fixed $z$ the edge of a stroke falls on either side of a pixel, which then is all ink or none. Let the
 # coin itself be drawn, one $\rho_i$ for a pixel and its 16 points, with the Beta density
 # $\rho^{a - 1}(1 - \rho)^{b - 1}/B(a, b)$, and integrate it out. With
-# $\int \rho^{x + a - 1} (1 - \rho)^{n - x + b - 1} d\rho = B(x + a, n - x + b)$ this gives the
+# $\int \rho^{x + a - 1} (1 - \rho)^{n - x + b - 1} d\rho$ $= B(x + a, n - x + b)$ this gives the
 # beta-binomial,
 #
 # $$ p(x_i \mid z) = \binom{n}{x_i} \frac{B(x_i + a_i,\, n - x_i + b_i)}{B(a_i, b_i)}, \qquad B(a, b) =

@@ -312,7 +312,7 @@ assert -math.log(4) - 0.001 < best_value < -math.log(4) + 0.03  # the global opt
 #
 # It's no longer the game of section 3, though. What does it minimise? Take one step against the best judge
 # of the present generator $\theta_0$, held fixed. From {eq}`gan-optimal-discriminator`,
-# $-\log D^\star = \log\frac{p + q_{\theta_0}}{p} = \log\frac{q_{\theta_0}}{p} - \log(1 - D^\star)$. Average
+# $-\log D^\star = \log\frac{p + q_{\theta_0}}{p}$ $= \log\frac{q_{\theta_0}}{p} - \log(1 - D^\star)$. Average
 # over $q_\theta$ and differentiate at $\theta = \theta_0$. The first part is the gradient of
 # $\mathrm{KL}(q_\theta \| p)$: what is missing is
 # $\mathbb{E}_{q_\theta} \nabla_\theta \log q_\theta = \nabla_\theta \int q_\theta = 0$. The second is minus

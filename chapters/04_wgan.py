@@ -756,7 +756,7 @@ figure(
 # ## 9 Derive: spectral normalisation
 #
 # The third way bounds the slope by construction. From the chain of section 7, without the wasteful step to
-# the box: $\lVert f(x) - f(y) \rVert \le \sigma(W_L) \lVert h_{L-1}(x) - h_{L-1}(y) \rVert \le \dots$, so
+# the box: $\lVert f(x) - f(y) \rVert$ $\le \sigma(W_L) \lVert h_{L-1}(x) - h_{L-1}(y) \rVert$ $\le \dots$, so
 #
 # $$ \lVert f \rVert_L \le \prod_{l=1}^{L} \sigma(W_l), \qquad\text{hence use } \bar W_l = W_l /
 # \sigma(W_l)\text{, and } \lVert f \rVert_L \le 1 $$ (wgan-spectral-norm)

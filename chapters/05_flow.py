@@ -763,7 +763,7 @@ assert torch.equal(forward_path[1][:, 0], forward_path[0][:, 0])  # the first co
 #
 # - the value at 1 is $b$, so $b = 1$;
 # - the slope at 0 is $P'(0)/Q(0) = a$, so $a = \delta_k/s$;
-# - the slope at 1 is $P'(1)\,Q(1) - P(1)\,Q'(1) = (2 - a) + q$, so $q = (\delta_{k+1} + \delta_k)/s - 2$.
+# - the slope at 1 is $P'(1)\,Q(1) - P(1)\,Q'(1)$ $= (2 - a) + q$, so $q = (\delta_{k+1} + \delta_k)/s - 2$.
 #
 # Multiply $P$ and $Q$ by $s$:
 #
