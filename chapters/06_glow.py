@@ -369,7 +369,8 @@ for C in (4, 8, 16, 32, 64, 128, 256):
 pairs = ("dense Jacobian", "dense W"), ("dense W", "LU"), ("layer, dense W", "layer, LU")
 print("  C " + "".join(f"{' / '.join(pair):>28s}" for pair in pairs))
 for C in cost["LU"]:
-    print(f"{C:3d} " + "".join(f"{cost[a].get(C, math.nan) / cost[b][C]:28.1f}" for a, b in pairs))
+    ratios = [f"{cost[a][C] / cost[b][C]:.1f}" if C in cost[a] else "-" for a, b in pairs]
+    print(f"{C:3d} " + "".join(f"{ratio:>28s}" for ratio in ratios))
 
 # %%
 fig, ax = plt.subplots(figsize=(5.8, 3))
