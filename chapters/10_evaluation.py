@@ -1501,8 +1501,8 @@ assert min(speed["GAN"], speed["WGAN-GP"]) > 5 * max(speed[f] for f in likely)
 # %% [markdown]
 # **Where to look.** On the left, speed spans three powers of ten and says nothing about quality. In the
 # middle, recall is high for all and precision is not: few real images are out of any family's *reach*, but
-# many of its samples are out of place. On the right, among the families that state a likelihood, the one with the fewest
-# bits isn't the one nearest to nature. Section 8 built such a case; here nobody did.
+# many of its samples are out of place. On the right, among the families that state a likelihood, the one
+# with the fewest bits isn't the one nearest to nature. Section 8 built such a case; here nobody did.
 #
 # How large are these differences, measured by section 14? Between two families there are fifteen:
 
