@@ -231,6 +231,35 @@ def test_a_draw_depends_on_its_seed_and_holds_the_smaller_ones(repository):
     assert [m.key for m in one] != [m.key for m in plans.drawn(path, "tiny.formulas", 5, 1)[0]]
 
 
+def test_an_order_that_does_not_matter_is_no_mutant_and_changes_no_draw(tmp_path):
+    path = tmp_path / "formulas.py"
+
+    def outcomes(swaps):
+        path.write_text(f"import torch\n\ndef f(a, b, x):\n    return 3 * a, 5 * b, {swaps}\n")
+        return {m.after for m in plans.drawn(path, "formulas", 0, 0)[0]}
+
+    same = ("max(b, a)", "min(b, a)", "torch.maximum(b, a)", "torch.logaddexp(b, a)", "x.transpose(2, 1)")
+    for swapped in same:
+        for text in outcomes(swapped.replace("b, a", "a, b").replace("2, 1", "1, 2")):
+            assert swapped not in text
+    for swapped in (
+        "max(b, a, x)",
+        "max(b, a, key=x)",
+        "torch.where(b, a)",
+        "torch.transpose(x, b, a)",
+        "x(b, a)",
+    ):
+        assert any(swapped in text for text in outcomes(swapped.replace("b, a", "a, b")))
+
+    # Such swaps have their turn in a draw all the same: what is drawn besides them stays.
+    outcomes("max(a, b) + max(b, a)")
+    every = {m.key for m in plans.drawn(path, "formulas", 0, 0)[0]}
+    draws = [plans.drawn(path, "formulas", most, 0) for most in range(1, len(every) + 3)]
+    assert {possible for _, possible in draws} == {len(every)}
+    assert {m.key for m in draws[-1][0]} == every
+    assert any(len(drawn) < most for most, (drawn, _) in enumerate(draws[:-3], start=1))
+
+
 # What is committed
 
 

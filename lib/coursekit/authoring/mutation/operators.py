@@ -2,6 +2,9 @@
 
 Signs, constants, comparisons, swapped arguments, a dropped term, factor or call, another function of the
 same shape (a sum for a mean, an exponential for a logarithm).
+
+A swap that no test can see, whatever the code around it, is told apart (`SAME`): of the two numbers of which
+`max` takes the larger, of the two axes that a tensor's `transpose` exchanges.
 """
 
 from __future__ import annotations
@@ -85,6 +88,12 @@ _KINDS = {
     "as_tensor",
 }
 _KINDS |= {"double", "float", "long", "int", "bool", "from_numpy", "asarray", "array"}
+# Functions of two arguments whose order does not matter. (Of two that are equal max returns the first, and of
+# a number and a nan as well: no formula here rests on that.)
+_SYMMETRIC = {"maximum", "minimum", "logaddexp", "hypot"}
+# Methods of a tensor of which the same is true. (The transpose of an array of numpy takes all its axes.)
+_SYMMETRIC_METHODS = {"transpose", "swapaxes", "swapdims"}
+SAME = "order that does not matter"
 _TOLERANCE = 1e-3  # twice a number below it is as good a tolerance as it was
 
 
@@ -128,7 +137,8 @@ def _of_call(
     if not starred:
         for i in range(len(arguments) - 1):
             swapped = [*arguments[:i], arguments[i + 1], arguments[i], *arguments[i + 2 :]]
-            yield "swapped arguments", ast.Call(func, swapped, keywords)
+            same = len(arguments) == 2 and not keywords and _is_symmetric(func)
+            yield SAME if same else "swapped arguments", ast.Call(func, swapped, keywords)
     if not isinstance(func, ast.Attribute):
         return
     of_module = isinstance(func.value, ast.Name) and func.value.id in _MODULES
@@ -142,3 +152,15 @@ def _of_call(
     if func.attr in _OTHER:
         other = ast.Attribute(func.value, _OTHER[func.attr], ast.Load())
         yield "other function", ast.Call(other, arguments, keywords)
+
+
+def _is_symmetric(func: ast.expr) -> bool:
+    """Whether a function of two arguments is the same of them in either order."""
+    match func:
+        case ast.Name("max" | "min"):
+            return True
+        case ast.Attribute(ast.Name(owner), name) if owner in _MODULES:
+            return name in _SYMMETRIC
+        case ast.Attribute(_, name):
+            return name in _SYMMETRIC_METHODS
+    return False

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from coursekit.authoring.mutation.operators import SAME
 from coursekit.authoring.mutation.sites import Mutant, mutants
 
 PLAN = "tests/mutants.toml"
@@ -105,14 +106,16 @@ def read(root: Path) -> Plan:
 def drawn(path: Path, module: str, most: int, seed: int) -> tuple[list[Mutant], int]:
     """At most so many mutants of a module (0: all), drawn without preference, and how many there are.
 
-    A larger draw holds the smaller ones.
+    A larger draw holds the smaller ones. Swaps that cannot be seen have their turn in the draw, so that a new
+    rule about them changes no other mutant's, but they are neither returned nor counted.
     """
     every = mutants(path, module)
-    if not most or len(every) <= most:
-        return every, len(every)
+    possible = sum(m.operator != SAME for m in every)
     order = list(range(len(every)))
-    random.Random(f"{seed} {module}").shuffle(order)
-    return [every[i] for i in sorted(order[:most])], len(every)
+    if most and len(every) > most:
+        random.Random(f"{seed} {module}").shuffle(order)
+        order = sorted(order[:most])
+    return [every[i] for i in order if every[i].operator != SAME], possible
 
 
 def stale(plan: Plan, root: Path, modules: Iterable[str]) -> list[Equivalent]:
@@ -120,6 +123,6 @@ def stale(plan: Plan, root: Path, modules: Iterable[str]) -> list[Equivalent]:
     files = plan.modules(root)
     mine = [entry for entry in plan.equivalents if entry.module in modules]
     every: dict[str, Sequence[Mutant]] = {
-        name: mutants(files[name], name) for name in {entry.module for entry in mine} if name in files
+        name: drawn(files[name], name, 0, 0)[0] for name in {entry.module for entry in mine} if name in files
     }
     return [entry for entry in mine if not any(entry.fits(m) for m in every.get(entry.module, ()))]
