@@ -29,6 +29,8 @@ from dgm.autoregressive import (
     sample_cached,
     sample_steps,
 )
+from dgm.autoregressive.neighbours import _ChannelDropout
+from dgm.bar import Bar
 from dgm.nn import seeded
 
 F64 = torch.float64
@@ -85,6 +87,24 @@ def test_masked_convolution_starts_with_the_scale_of_a_whole_one():
     # In the interior, where no border is in the way.
     ratio = masked(x)[..., 2:-2, 2:-2].std() / whole(x)[..., 2:-2, 2:-2].std()
     assert ratio.item() == pytest.approx(1, abs=0.1)
+
+
+def test_few_weights_start_large_and_none_at_all_leave_the_bias():
+    with seeded(0):
+        whole = torch.nn.Conv2d(2, 4, 3)
+    with seeded(0):
+        masked = MaskedConv2d(2, 4, left_mask(3, centre=False))
+    # One weight of nine carries the variance of all: it is three times as large.
+    torch.testing.assert_close(masked.weight[..., 1, 0], 3 * whole.weight[..., 1, 0])
+    nothing = MaskedConv2d(2, 3, left_mask(1, centre=False))
+    assert torch.equal(nothing(torch.ones(1, 2, 4, 5)), nothing.bias[:, None, None].expand(1, 3, 4, 5))
+
+
+def test_a_masked_convolution_is_a_plain_one_with_its_weights():
+    masked, plain = MaskedConv2d(2, 3, raster_mask(5, centre=True)), torch.nn.Conv2d(2, 3, 5, padding=2)
+    plain.load_state_dict(masked.state_dict())  # weights and bias, no mask
+    x = torch.randn(4, 2, 6, 6, generator=generator())
+    torch.testing.assert_close(plain(x), masked(x))
 
 
 # What a model is
@@ -199,17 +219,83 @@ def test_logits_at_one_position_are_those_of_the_whole_pass(kind, classes):
 
 
 def test_the_neighbours_read_one_position_for_the_price_of_one():
-    model = build(CausalNeighbours, width=64, shape=(1, 8, 8))
-    x = torch.zeros(200, 1, 8, 8).int()
+    model, read = build(CausalNeighbours, shape=(1, 8, 8)), []
+    model.out.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0].shape[1]))
+    x = torch.zeros(2, 1, 8, 8).int()
+    model(x)
+    model.logits_at(x, 9)
+    assert read == [64, 1]
 
-    def seconds(read):
-        start = time.process_time()
-        for _ in range(5):
-            read()
-        return time.process_time() - start
 
-    with torch.no_grad():  # 64 positions against one
-        assert seconds(lambda: model(x)) > 4 * seconds(lambda: model.logits_at(x, 9))
+def test_the_neighbours_read_greys_from_0_to_1_whatever_the_levels():
+    model, read = build(CausalNeighbours, levels=9, shape=(1, 4, 4), radius=1), []
+    model.numbers.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0][0]))
+    model(torch.full((1, 1, 4, 4), 8))
+    window = read[0][:, :4]  # above left, above, above right, left
+    assert window[0].tolist() == [0, 0, 0, 0]
+    assert window[5].tolist() == [1, 1, 1, 1]
+    assert window[7].tolist() == [1, 1, 0, 1]
+
+
+def test_the_neighbours_drop_a_channel_at_all_positions_of_an_image():
+    drop, ones = _ChannelDropout(0.25), torch.ones(50, 7, 40)
+    kept = drop.train()(ones)
+    assert torch.equal(kept, kept[:, :1].expand(50, 7, 40))
+    assert kept[:, 0].unique().tolist() == pytest.approx([0, 4 / 3])
+    # 2000 draws, of each image and channel its own
+    assert (kept[:, 0] == 0).double().mean().item() == pytest.approx(0.25, abs=4 * math.sqrt(0.1875 / 2000))
+    assert len(kept[:, 0].unique(dim=0)) == 50
+    assert torch.equal(drop.eval()(ones), ones)
+
+
+@pytest.mark.parametrize("kind", [PixelCNN, GatedPixelCNN])
+def test_convolutions_read_greys_from_minus_1_to_1_beside_ones(kind):
+    grey, ones = build(kind, levels=5).encode(torch.arange(5).reshape(1, 1, 1, 5))[0]
+    assert grey.tolist() == [[-1, -0.5, 0, 0.5, 1]]
+    assert ones.tolist() == [[1] * 5]
+
+
+def test_the_plain_pixelcnn_by_sums_over_single_pixels():
+    height, width = 3, 4
+    model = build(PixelCNN, shape=(1, height, width), width=2, layers=1, first=3, perturb=0.3)
+    x = torch.randint(3, (1, 1, height, width), generator=generator())
+    above = [(-1, -1), (-1, 0), (-1, 1), (0, -1)]
+
+    def conv(layer, features, places):
+        out = layer.bias[:, None, None].repeat(1, height, width)
+        for row, column in itertools.product(range(height), range(width)):
+            for v, u in places:
+                if row + v >= 0 and 0 <= column + u < width:
+                    out[:, row, column] += layer.weight[:, :, 1 + v, 1 + u] @ features[:, row + v, column + u]
+        return out
+
+    with torch.no_grad():
+        grey = x[0].double() - 1  # levels 0, 1, 2 as -1, 0, 1
+        h = conv(model.first, torch.cat([grey, torch.ones_like(grey)]), above)
+        h = h + conv(model.layers[0][2], h.clamp(min=0), [*above, (0, 0)])
+        (w_1, b_1), (w_2, b_2) = ((layer.weight[:, :, 0, 0], layer.bias) for layer in model.out[1::2])
+        for row, column in itertools.product(range(height), range(width)):
+            hidden = w_1 @ h[:, row, column].clamp(min=0) + b_1
+            logits = w_2 @ hidden.clamp(min=0) + b_2
+            torch.testing.assert_close(model(x)[0, 0, row, column], logits)
+
+
+def test_blocks_of_the_transformer_start_by_adding_one_variance_however_many_they_are():
+    x = torch.randint(16, (8, 64), generator=generator())
+
+    def added(layers):
+        with seeded(0):
+            model, stream = PixelTransformer(16, (64,), width=64, layers=layers), []
+        for name, parameter in model.blocks.named_parameters():
+            if name.endswith("bias"):  # they start with a variance of their own
+                parameter.data.zero_()
+        model.blocks[0].register_forward_pre_hook(lambda _, inputs: stream.append(inputs[0]))
+        model.norm.register_forward_pre_hook(lambda _, inputs: stream.append(inputs[0]))
+        model(x)
+        return (stream[1] - stream[0]).var().item()
+
+    # Twelve that were not scaled down would add twelve times as much; the layers are not quite independent.
+    assert 1 / 3 < added(12) / added(1) < 3
 
 
 @pytest.mark.parametrize("kind", MODELS)
@@ -292,6 +378,11 @@ def test_a_label_mixture_is_the_sum_over_labels(kind):
     assert (posterior[:, -1] - posterior[:, 0]).abs().max() > 0.05
 
 
+def test_a_label_mixture_takes_counts_for_a_prior():
+    mixed = mixture(prior=(2.0, 5.0, 3.0))
+    assert mixed.log_prior.exp().tolist() == pytest.approx([0.2, 0.5, 0.3])
+
+
 def test_a_label_mixture_is_autoregressive():
     mixed = mixture()
     change = dependence(mixed, torch.randint(3, (1, 5, 6), generator=generator()))
@@ -332,6 +423,14 @@ def test_decoding_gives_back_what_was_encoded(kind, classes):
     # Less than two bits of rounding an image, beside what 30 conditionals lose in 16 bits.
     assert (lengths >= bits - 0.1).all()
     assert (lengths <= bits + 2.1).all()
+
+
+def test_the_code_of_fair_bits_is_the_bits_themselves():
+    fair = Chain()
+    fair.stay.data.zero_()
+    bits = torch.randint(2, (20, 6), generator=generator())
+    # Each half of an interval has one digit more; the last 0 says that all that begins so lies within.
+    assert encode(fair, bits) == ["".join(map(str, row)) + "0" for row in bits.tolist()]
 
 
 def test_coding_survives_levels_that_are_all_but_impossible():
@@ -459,6 +558,29 @@ def test_steps_fill_one_position_at_a_time():
     for i, image in enumerate(images):
         assert torch.equal(image[:, : i + 1], images[-1][:, : i + 1])
         assert (image[:, i + 1 :] == 0).all()
+
+
+@pytest.mark.parametrize("sampler", [sample, sample_cached])
+@pytest.mark.parametrize("due", [False, True])
+def test_the_bar_counts_the_positions_that_are_drawn(monkeypatch, sampler, due):
+    told = []
+
+    class Recorder(Bar):
+        due = False
+
+        def __init__(self, total, *, enabled):
+            super().__init__(total, enabled=False)
+            told.append((total, enabled))
+
+        def show(self, done, text):
+            told.append((done, text))
+
+    Recorder.due = due
+    monkeypatch.setattr("dgm.autoregressive.sampling.Bar", Recorder)
+    model, given = build(PixelTransformer), torch.zeros(2, 1, 5, 6)
+    sampler(model, 2, given=given, known=23, generator=generator())  # 7 of 30 are left
+    assert told[0] == (7, True)
+    assert told[1:] == [(done, "positions drawn") for done in (range(1, 8) if due else [7])]
 
 
 def test_sampling_is_the_same_with_the_same_generator_and_leaves_the_global_one_alone():

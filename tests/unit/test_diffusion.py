@@ -225,6 +225,7 @@ def test_drawn_steps_are_uniform_and_never_0():
         (lambda: DiscreteSchedule(torch.tensor([0.0, 1.2])), r"must lie in \(0, 1\], got 1.2 to 1.2"),
         (lambda: DiscreteSchedule(torch.zeros(3, 3)), r"beta must have shape \(T \+ 1,\), got \(3, 3\)"),
         (lambda: DiscreteSchedule.from_alpha_bar(torch.tensor([0.9, 0.5])), "start at exactly 1 and fall"),
+        (lambda: DiscreteSchedule.from_alpha_bar(torch.tensor([1.0, 0.5, -0.1])), "not below 0, got .* -0.1"),
         (lambda: linear_schedule(0), "T must be at least 1 step, got 0"),
         (lambda: linear_schedule(10).times(11), r"must be in 1 .. T = 10, got 11"),
         (lambda: linear_schedule(10).times(0), "got 0"),
@@ -570,6 +571,12 @@ def test_points_are_a_mixture_and_their_denoiser_finds_them():
     assert torch.equal(data.sample(9, rng(), dtype=F64)[0], points[data.sample(9, rng())[1]])
 
 
+def test_a_point_without_noise_is_itself_whatever_is_asked_about():
+    points = randn(3, 2)
+    data, y = ExactMixture.isotropic(points, torch.zeros(3)), torch.tensor([2, 0, 1])
+    close(data.posterior_mean(randn(3, 2, seed=1), full(0, 3), linear_schedule(), y), points[y])
+
+
 def test_exact_results_have_the_dtype_of_the_data():
     x, t = torch.zeros(3, 2), full(5, 3)
     for got in (MIXTURE.denoiser(SHORT)(x, t), MIXTURE.score(x, t, SHORT), MIXTURE.classifier(SHORT)(x, t)):
@@ -790,6 +797,18 @@ def test_hybrid_loss_is_the_simple_one_and_a_little_of_the_bound():
     (of_simple,) = torch.autograd.grad(simple.sum(), factor)
     close(of_loss[0], of_simple)
     assert float(of_loss[1].abs()) > 1e-3
+
+
+def test_hybrid_loss_gives_the_network_its_labels_after_the_time():
+    seen, t, y = [], torch.tensor([3, 4]), torch.tensor([8, 9])
+
+    def network(x, *conditions):
+        seen.extend(conditions)
+        return torch.cat([x, x], 1)
+
+    hybrid_loss(network, randn(2, 1, 2), t, randn(2, 1, 2), linear_schedule(10), y=y)
+    assert seen[0] is t
+    assert seen[1] is y
 
 
 def test_hybrid_loss_counts_grey_levels():
@@ -1294,6 +1313,14 @@ def test_dropped_labels_are_a_share_of_all():
     assert bool((drop_labels(y, 1.0, 10) == 10).all())
     with pytest.raises(ValueError, match=r"probability must lie in \[0, 1\], got 1.5"):
         drop_labels(y, 1.5, 10)
+
+
+def test_labels_are_dropped_by_draws_on_the_generators_device():
+    drawn, expected = rng(), rng()
+    dropped = drop_labels(torch.zeros(5, dtype=torch.int64, device="meta"), 0.5, 10, drawn)
+    assert dropped.is_meta
+    torch.rand(5, generator=expected)
+    assert torch.equal(drawn.get_state(), expected.get_state())
 
 
 def test_guidance_says_what_is_wrong():

@@ -192,6 +192,10 @@ def test_rings_radius_is_rice_distributed() -> None:
     torch.testing.assert_close(radial, torch.from_numpy(stats.rice.pdf(r.numpy(), 1.5 / 0.4, scale=0.4)))
 
 
+def test_bounds_of_rings_lie_five_deviations_beyond_the_largest() -> None:
+    assert Rings(radii=(1.0, 2.0, 0.5), std=0.1).bounds == pytest.approx((-2.5, 2.5, -2.5, 2.5))
+
+
 def test_rings_score_is_smooth_through_the_centre() -> None:
     # Below 1e-6 the Bessel functions are replaced by their limit: the slope of the score does not jump there.
     rings = Rings(radii=(0.2, 1.5), std=0.25)
@@ -240,6 +244,15 @@ def test_checkerboard_values_edges_and_missing_score() -> None:
         board.score(x)
     with pytest.raises(ValueError, match="cells must be even and at least 2, got 3; use 4"):
         Checkerboard(cells=3)
+
+
+def test_the_smallest_checkerboard_is_two_squares_of_four() -> None:
+    board = Checkerboard(cells=2, half_width=1.0)
+    x = torch.tensor([[-0.5, -0.5], [0.5, -0.5], [-0.5, 0.5], [0.5, 0.5]])
+    assert board.log_prob(x).exp().tolist() == pytest.approx([0.5, 0, 0, 0.5])
+    for cells in (0, -2):
+        with pytest.raises(ValueError, match=f"cells must be even and at least 2, got {cells}; use 2"):
+            Checkerboard(cells=cells)
 
 
 def test_checkerboard_samples_never_leave_their_squares() -> None:
@@ -363,8 +376,8 @@ def test_device_follows_the_generator_and_the_input(density: Density2D) -> None:
 
 
 def test_lattice_has_the_order_of_an_image() -> None:
-    points = lattice((0.0, 4.0, 10.0, 12.0), 2)
-    assert points.tolist() == [[1.0, 10.5], [3.0, 10.5], [1.0, 11.5], [3.0, 11.5]]
+    points = lattice((1.0, 5.0, 10.0, 12.0), 2)
+    assert points.tolist() == [[2.0, 10.5], [4.0, 10.5], [2.0, 11.5], [4.0, 11.5]]
 
 
 def test_bad_parameters_are_refused() -> None:
