@@ -295,6 +295,10 @@ def test_bases():
     inside, outside = rand(2, 4), torch.tensor([[0.5, 1.2, 0.1, 0.3], [-0.1, 0.2, 0.3, 0.4]], dtype=F64)
     assert torch.equal(cube.log_prob(inside), torch.zeros(2, dtype=F64))
     assert torch.equal(cube.log_prob(outside), torch.full((2,), -math.inf, dtype=F64))
+    corners = torch.tensor([[0.0, 1.0, 0.0, 1.0], [1.0, 0.0, 0.5, 0.0]], dtype=F64)
+    assert torch.equal(cube.log_prob(corners), torch.zeros(2, dtype=F64))  # grey level 0 lies on the border
+    assert not normal.state_dict()  # a base has nothing to be stored beside what the flow has learnt
+    assert not cube.state_dict()
     middle = cube.sample(100, rng(), 0.2)
     assert 0.4 <= middle.min() <= middle.max() <= 0.6
     with torch.no_grad():
@@ -387,7 +391,7 @@ def test_scattered_masks_change_every_pixel_once_from_fine_to_coarse():
     masks = scattered_masks(4, 4, 16)
     changed = [tuple((~m[0]).nonzero()[0].tolist()) for m in masks]
     assert changed[-4:] == [(2, 0), (0, 2), (2, 2), (0, 0)]  # the last ones: a grid of every second pixel
-    for height, width, groups in ((8, 8, 8), (5, 6, 4), (4, 8, 2)):
+    for height, width, groups in ((8, 8, 8), (5, 6, 4), (4, 8, 2), (4, 5, 4), (5, 4, 4)):
         masks = scattered_masks(height, width, groups)
         assert len(masks) == groups
         assert torch.stack([~m for m in masks]).sum(0).tolist() == [[[1] * width] * height]
@@ -434,16 +438,16 @@ def test_conditioners_write_parameter_by_parameter():
 def test_dropout_of_a_conditioner_keeps_the_mean_and_the_share():
     with seeded(0):
         conditioner = MLPConditioner(1, 1, 1, (4000,), dropout=0.4, start=1.0)
-        with torch.no_grad():  # every hidden unit is 1, every weight behind it 1
+        with torch.no_grad():  # every hidden unit is 3, every weight behind it 1
             conditioner.layers[0].weight.zero_()
-            conditioner.layers[0].bias.fill_(1)
+            conditioner.layers[0].bias.fill_(3)
             conditioner.layers[-1].weight.fill_(1)
             conditioner.layers[-1].bias.zero_()
         total = conditioner.train()(torch.zeros(200, 1)).detach().flatten()
-    kept = total * 0.6 / 4000  # the share of units that are left
+    kept = total / 3 * 0.6 / 4000  # the share of units that are left
     assert abs(kept.mean() - 0.6) < 4 * math.sqrt(0.24 / 800_000)
     assert kept.std().item() * math.sqrt(4000 / 0.24) == pytest.approx(1, abs=0.2)  # each unit by itself
-    assert torch.equal(conditioner.eval()(torch.zeros(2, 1)).flatten(), torch.full((2,), 4000.0))
+    assert torch.equal(conditioner.eval()(torch.zeros(2, 1)).flatten(), torch.full((2,), 12_000.0))
 
 
 def test_frequency_widens_the_first_layer_of_sines_only():
@@ -463,6 +467,14 @@ def test_frequency_widens_the_first_layer_of_sines_only():
             torch.testing.assert_close(a, 3 * b)
         else:
             assert torch.equal(a, b)
+
+
+def test_phases_of_a_first_layer_of_sines_cover_the_circle_once():
+    with seeded(0):
+        layer = MLPConditioner(1, 1, 2, (2000,), activation="sine").layers[0]
+    phases = torch.cat([torch.tensor([-math.pi]), layer.bias.detach().sort().values, torch.tensor([math.pi])])
+    assert phases.diff().min() >= 0  # none beyond half a turn to either side
+    assert phases.diff().max() < 0.15  # and no gap of more than a fortieth of the circle
 
 
 def test_wrong_shapes_and_masks_are_named():
@@ -559,6 +571,17 @@ def test_inverse_of_a_straight_spline_has_a_gradient():
     torch.testing.assert_close(gradient, torch.ones(5, dtype=F64))
 
 
+def test_inverse_of_a_nearly_flat_spline_is_finite_in_float32():
+    # A wide, low bin that runs out flat: close to its end b^2 - 4ac is all rounding, at two points negative.
+    ends = torch.tensor([[0.0, 6.0], [0.0, 0.006], [7.0, 0.001]])
+    y = 0.006 * torch.linspace(0.98, 1, 4001)
+    x, log_slope = rational_quadratic_inverse(y, type(random_knots())(*ends[:, None].expand(3, 4001, 2)))
+    assert x.isfinite().all()
+    assert log_slope.isfinite().all()
+    assert x.min() > 0
+    assert x.max() < 6.2  # the end is 6; the root of 1e-7 of b^2 is 3e-4 of it, times b / 2a = 40
+
+
 def test_zero_parameters_give_the_identity():
     x = torch.linspace(-4, 4, 81, dtype=F64)
     z, log_slope = RationalQuadratic(7, 3.0).forward(x, torch.zeros(81, 20, dtype=F64))
@@ -580,6 +603,14 @@ def test_bins_give_each_bin_its_mass():
     back, inverse_log_slope = piecewise_linear_inverse(z, p.log().expand(7, 4))
     torch.testing.assert_close(back, x)
     torch.testing.assert_close(inverse_log_slope, -log_slope)
+
+
+def test_slope_of_the_bins_is_the_right_hand_one_at_an_edge():
+    logits = randn(1, 4).requires_grad_()
+    x = torch.tensor([0.1, 0.25, 0.3, 0.5, 0.75, 0.9], dtype=F64, requires_grad=True)  # edges and others
+    z, log_slope = piecewise_linear(x, logits.expand(6, 4))
+    (slope,) = torch.autograd.grad(z.sum(), x)
+    torch.testing.assert_close(slope, log_slope.exp())
 
 
 # Linear flows
@@ -617,6 +648,17 @@ def test_rotation_is_orthogonal_with_determinant_one(channels):
     torch.testing.assert_close(weight @ weight.T, torch.eye(channels, dtype=F64))
     assert torch.linalg.det(weight).item() == pytest.approx(1)
     assert (weight - torch.eye(channels)).abs().max() > 0.1
+
+
+def test_rotation_starts_at_any_angle():
+    with seeded(0):
+        angles = Rotation(64).angles.detach()
+    assert angles.shape == (64 * 63 // 2,)
+    assert abs(angles.mean()) < 4 * math.pi / math.sqrt(
+        3 * len(angles)
+    )  # pi / sqrt 3: deviation on (-pi, pi)
+    assert -math.pi <= angles.min() < -3.1
+    assert 3.1 < angles.max() <= math.pi
 
 
 def test_rotation_of_the_plane_is_the_exponential():
@@ -680,6 +722,15 @@ def test_multiscale_sends_the_first_half_of_the_channels_away_first():
         MultiScale((1, 4, 4), [Line(), Squeeze()])
 
 
+def test_last_level_of_a_multiscale_flow_is_not_halved():
+    flow = MultiScale((2, 1, 3), [Compose(), Compose()])  # one channel reaches the last level
+    x = torch.arange(6.0).reshape(1, 2, 1, 3)
+    assert flow(x)[0].tolist() == [[0, 1, 2, 3, 4, 5]]
+    assert torch.equal(flow.inverse(flow(x)[0])[0], x)
+    three = MultiScale((4, 1, 1), [Compose(), Compose(), Compose()])
+    assert three(torch.arange(4.0).reshape(1, 4, 1, 1))[0].tolist() == [[0, 1, 2, 3]]
+
+
 def test_building_a_multiscale_flow_starts_no_actnorm():
     model = glow_images((1, 4, 4), 2, 2, 5)
     norms = [m for m in model.modules() if isinstance(m, ActNorm)]
@@ -697,6 +748,16 @@ def test_models_of_images_sample_and_rate_images(build):
     x = model.sample(5, rng())
     assert x.shape == (5, 1, 8, 8)
     assert model.eval().log_prob(x.clamp(0, 1)).shape == (5,)
+
+
+def test_realnvp_of_images_has_the_papers_layers():
+    model = perturbed(lambda: realnvp_images((1, 4, 6), 3))
+    kinds = [type(m).__name__ for m in model.modules() if isinstance(m, Coupling | MaskedCoupling | Squeeze)]
+    first = 3 * ["MaskedCoupling"] + ["Squeeze"] + 3 * ["Coupling"]
+    assert kinds == first + 4 * ["MaskedCoupling"]  # Dinh et al. 2017, section 3.6
+    x = randn(5, 1, 4, 6)  # neither square nor a power of two
+    with torch.no_grad():
+        torch.testing.assert_close(model.flow.inverse(model.flow(x)[0])[0], x)
 
 
 # Grey levels
@@ -771,6 +832,18 @@ def test_variational_noise_has_its_density_and_keeps_the_bound():
         assert (exact - terms.mean(0) > 0).all()
 
 
+def test_network_of_the_noise_sees_levels_between_minus_one_and_one():
+    seen = []
+
+    class Network(torch.nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append(x)
+            return torch.zeros(len(x), 2, *x.shape[1:], dtype=x.dtype)
+
+    VariationalNoise(Network(1, 1), 17)(torch.tensor([[0, 8, 16]]), rng())
+    assert seen[0].tolist() == [[-1, 0, 1]]
+
+
 def test_fitted_noise_tightens_the_bound():
     model = two_pixel_model().requires_grad_(False)
     with seeded(0):
@@ -806,6 +879,12 @@ def test_levels_survive_noise_at_both_ends(dtype, levels):
         assert 0 <= v.min() <= v.max() < 1
         assert torch.equal(quantise(v, levels), x.to(torch.uint8))
         torch.testing.assert_close(logdet, torch.full((levels,), -math.log(levels), dtype=dtype))
+
+
+def test_quantise_clips_what_a_model_draws_beyond_the_ends():
+    v = torch.tensor([-1e9, -0.3, -1e-9, 0.0, 0.9999, 1.0, 1.2, 1e9], dtype=F64)
+    assert quantise(v, 17).tolist() == [0, 0, 0, 0, 16, 16, 16, 16]
+    assert quantise(v, 256).tolist() == [0, 0, 0, 0, 255, 255, 255, 255]
 
 
 def test_dequantise_by_hand_and_its_errors():

@@ -117,7 +117,7 @@ def quantise(v: Tensor, levels: int) -> Tensor:
     Returns:
         uint8, the shape of `v`.
     """
-    return (v * levels).floor().clamp(0, levels - 1).to(torch.uint8)
+    return (v * levels).clamp(0, levels - 1).to(torch.uint8)  # which cuts to the floor
 
 
 def dequantised_log_prob(

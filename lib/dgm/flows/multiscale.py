@@ -109,9 +109,8 @@ class MultiScale(Flow):
 
     def inverse(self, z: Tensor) -> Mapped:
         """Map the vector z (B, C H W) to images x (B, C, H, W)."""
-        sizes = [math.prod(shape) // 2 for shape in self._shapes]
-        sizes[-1] *= 2  # the last level is not halved
-        parts = list(z.split(sizes, dim=1))
+        *halved, last = [math.prod(shape) for shape in self._shapes]
+        parts = list(z.split([*(size // 2 for size in halved), last], dim=1))
         h = parts.pop().reshape(len(z), *self._shapes[-1])
         total = z.new_zeros(len(z))
         for i in reversed(range(len(self.levels))):
