@@ -102,6 +102,11 @@ def test_discriminator_loss_is_binary_cross_entropy(target):
     torch.testing.assert_close(discriminator_loss(real, fake, real_target=target), expected)
 
 
+def test_a_discriminator_that_is_certain_and_right_loses_nothing():
+    certain = torch.tensor([math.inf])
+    assert discriminator_loss(certain, -certain).tolist() == [0.0]
+
+
 def test_generator_losses_have_the_derivatives_that_name_them():
     logits = torch.tensor([-12.0, -1.0, 0.0, 2.0], dtype=F64, requires_grad=True)
     d = logits.detach().sigmoid()
@@ -314,6 +319,8 @@ def test_penalty_of_a_linear_critic_is_exact(shape):
     penalty = gradient_penalty(critic, real, fake, generator=rng())
     torch.testing.assert_close(penalty.detach(), ((norm - 1) ** 2).expand(6))
     torch.testing.assert_close(r1_penalty(critic, real).detach(), (norm**2 / 2).expand(6))
+    assert not real.requires_grad  # what came in is left as it was
+    assert not fake.requires_grad
     # the gradient reaches the parameters: d/dw (|w| - 1)^2 = 2 (|w| - 1) w / |w|
     (slope,) = torch.autograd.grad(penalty.mean(), critic.w)
     torch.testing.assert_close(slope, (2 * (norm - 1) / norm * critic.w).detach())
@@ -487,6 +494,15 @@ def test_linear_programme_plan_and_potentials_prove_each_other():
     assert (cost - phi[:, None] - psi).min() > -1e-9  # the prices are admissible ...
     assert (p @ phi + q @ psi).item() == pytest.approx(value)  # ... and reach the value: both are optimal
     assert value < (p[:, None] * q * cost).sum()  # the independent coupling costs more
+
+
+def test_linear_programme_takes_probabilities_that_rounding_has_moved():
+    p, q = probabilities(6, seed=2), probabilities(4, seed=3)
+    cost = torch.cdist(randn(6, 2), randn(4, 2, seed=1) + 1)
+    exact = optimal_transport(cost, p, q)
+    moved = optimal_transport(cost, p * (1 + 9e-7), q * (1 - 9e-7))
+    torch.testing.assert_close(moved.plan, exact.plan, rtol=1e-9, atol=1e-12)
+    assert moved.value == pytest.approx(exact.value, rel=1e-9)
 
 
 def test_linear_programme_equals_assignment_and_quantiles():
@@ -832,6 +848,19 @@ def test_wgan_step_clips_after_the_step_and_penalises_with_its_weight():
     assert scalars["wasserstein"].item() == pytest.approx(((x - fake).mean(0) @ w).item(), rel=1e-4)
     with pytest.raises(ValueError, match=r"divide into critic_steps parts, got 16 samples for 3"):
         wgan_step(two, x, critic_steps=3)
+
+
+@pytest.mark.parametrize("critic_steps", [2, 4])
+def test_wgan_step_reports_the_mean_over_its_updates(critic_steps):
+    # a linear critic that does not learn: the mean of equal parts is that of the whole batch
+    two, x = players(), torch.randn(16, 4, generator=rng(1))
+    critic = Linear(torch.tensor([3.0, -1.0, 0.5, 4.0]))
+    two = replace(two, discriminator=critic, optimiser_d=torch.optim.SGD(critic.parameters(), lr=0.0))
+    draws, part = rng(5), 16 // critic_steps
+    fake = torch.cat([two.generator(torch.randn(part, 3, generator=draws)) for _ in range(critic_steps)])
+    expected = (critic(x) - critic(fake)).mean().item()
+    scalars = wgan_step(two, x, critic_steps=critic_steps, rng=rng(5))
+    assert scalars["wasserstein"].item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_labels_reach_both_players_and_the_penalty():

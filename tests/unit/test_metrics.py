@@ -481,6 +481,16 @@ def test_extrapolation_finds_the_intercept() -> None:
     assert line.sizes.tolist() == [40, 112, 184, 256, 328, 400]
 
 
+@pytest.mark.parametrize(("n", "d", "smallest"), [(207, 3, 20), (100, 8, 16), (40, 15, 20), (4, 1, 2)])
+def test_extrapolation_starts_at_a_tenth_but_at_twice_the_columns_where_there_is_room(
+    n: int, d: int, smallest: int
+) -> None:
+    line = extrapolated_frechet(normal(n, d), normal(9, d), distance=lambda x, y: 7 / len(x), points=2)
+    assert line.sizes.tolist() == [smallest, n]
+    assert line.limit == pytest.approx(0, abs=1e-12)
+    assert line.slope == pytest.approx(7)
+
+
 def test_extrapolation_takes_most_of_the_bias_away() -> None:
     d, n, m = 8, 1000, 20_000
     y = normal(m, d, seed=100)
@@ -517,6 +527,8 @@ def test_neighbour_test_by_hand() -> None:
     fake = torch.tensor([[9.0], [20.0], [21.0]])
     # real: 0 and 1 have each other, 10 has 9; fake: 9 has 10, 20 and 21 have each other
     assert neighbour_test(real, fake) == (2 / 3, 2 / 3)
+    # a collapsed model beside one real row: 0 has 1, 1 has the samples and so has 10, which they have not
+    assert neighbour_test(real, torch.tensor([[1.3], [1.4], [1.5]])) == (1 / 3, 1.0)
 
 
 def test_neighbour_test_tells_the_cases_apart() -> None:

@@ -162,6 +162,15 @@ def test_both_ways_agree_at_hundreds_of_columns(d: int, monkeypatch: pytest.Monk
     assert of_covariances == pytest.approx(slow, rel=1e-9)
 
 
+def test_the_fast_way_is_open_in_any_unit_of_the_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frechet, "_LARGE", 1)
+    taken = count_ways(monkeypatch)
+    x, y = features(60, 12, 1), 1.3 * features(50, 12, 2)
+    for unit in (1e-5, 1.0, 1e5):
+        assert frechet_distance(unit * x, unit * y) == pytest.approx(unit**2 * frechet_distance(x, y))
+    assert all(taken)
+
+
 def test_singular_covariances_of_hundreds_of_columns() -> None:
     d = 260
     dead = features(400, d, 1)

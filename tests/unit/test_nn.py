@@ -102,6 +102,14 @@ def test_fourier_features_have_a_gaussian_kernel(inputs):
         assert abs(kernel - exact) < 4 * deviation
 
 
+def test_inner_products_of_fourier_features_know_the_distance_alone():
+    features = FourierFeatures(12, 0.7, torch.Generator().manual_seed(0), inputs=2)
+    x, far = normal(5, 2), torch.tensor([3.0, -40.0], dtype=torch.float64)
+    here, there = features(x), features(x + far)
+    torch.testing.assert_close(here @ here.T, there @ there.T)
+    torch.testing.assert_close((here @ here.T).diagonal(), torch.full((5,), 6.0, dtype=torch.float64))
+
+
 def test_fourier_features_are_fixed_saved_and_from_the_generator():
     before = torch.get_rng_state()
     one = FourierFeatures(6, 2.0, torch.Generator().manual_seed(3))

@@ -184,6 +184,18 @@ def test_discretised_gaussian_is_exact_far_in_the_tails_and_in_narrow_bins():
         assert got.item() == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize("u", [-35.5, -36.0, -40.0, -60.0])
+def test_gaussian_tail_keeps_twelve_digits_after_the_point_where_its_series_takes_over(u):
+    import mpmath
+
+    with mpmath.workdps(60):
+        expected = float(mpmath.log(mpmath.erfc(-u / mpmath.sqrt(2)) / 2))
+    # the lowest of three levels is all that lies below -1/2: log Phi((-1/2 - mu) / 1)
+    mu = torch.tensor([[-0.5 - u]], dtype=F64)
+    got = discretised_gaussian_log_prob(mu, torch.zeros_like(mu), torch.zeros(1, 1), 3)
+    assert got.item() == pytest.approx(expected, rel=0, abs=2e-12)
+
+
 def test_likelihood_shape_errors_name_both_shapes():
     x = torch.zeros(4, 3)
     with pytest.raises(ValueError, match=r"logits must have the shape of x, \(4, 3\), got \(4, 1\)"):

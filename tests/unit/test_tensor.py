@@ -52,6 +52,8 @@ def test_sum_and_mean_except_batch():
     x = torch.arange(24, dtype=torch.float64).reshape(2, 3, 4)
     assert sum_except_batch(x).tolist() == [sum(range(12)), sum(range(12, 24))]
     assert mean_except_batch(x).tolist() == [5.5, 17.5]
+    assert sum_except_batch(x[:, 0]).tolist() == [6.0, 54.0]
+    assert mean_except_batch(x[:, 0]).tolist() == [1.5, 13.5]
     assert sum_except_batch(x[:, 0, 0]).tolist() == [0.0, 12.0]
     assert mean_except_batch(x[:, 0, 0]).tolist() == [0.0, 12.0]
     for function in (sum_except_batch, mean_except_batch):

@@ -242,6 +242,16 @@ def test_fixed_variance_is_the_one_given():
     assert z_score((draws - raw[0, :, 0]).square(), 0.09).abs().max() < 4
 
 
+@pytest.mark.parametrize("levels", [2, 3])
+@pytest.mark.parametrize(
+    "name", [n for n, kind in LIKELIHOODS.items() if kind.discrete and not kind.most_levels]
+)
+def test_two_levels_are_enough(name, levels):
+    head = observation(name, levels)
+    log_p = head.level_log_probs(randn(1, 4, head.n_params))
+    torch.testing.assert_close(log_p.exp().sum(-1), torch.ones(1, 4, dtype=F64))
+
+
 def test_observation_errors():
     with pytest.raises(ValueError, match=r'likelihood must be one of bernoulli, .* got "mse"'):
         observation("mse", 17)
@@ -328,6 +338,7 @@ def test_baseline_of_the_other_draws_reduces_the_variance():
     value = randn(5, 3)
     expected = torch.stack([value[[j for j in range(5) if j != i]].mean(0) for i in range(5)])
     torch.testing.assert_close(leave_one_out_baseline(value), expected)
+    assert not leave_one_out_baseline(value.clone().requires_grad_()).requires_grad
     with pytest.raises(ValueError, match="K at least 2"):
         leave_one_out_baseline(value[:1])
     # Without bias, at less variance: groups of eight draws for f(z) = z^2 + 3, d/dmu E f = 2 mu.

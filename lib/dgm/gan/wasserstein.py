@@ -39,8 +39,8 @@ def wasserstein_1d(
     levels = torch.cat([cdf_x, cdf_y]).sort().values.clamp(max=1.0)  # (N + M,)
     width = levels.diff(prepend=levels.new_zeros(1))  # (N + M,)
     middle = levels - width / 2
-    quantile_x = x[torch.searchsorted(cdf_x, middle).clamp(max=len(x) - 1)]
-    quantile_y = y[torch.searchsorted(cdf_y, middle).clamp(max=len(y) - 1)]
+    quantile_x = x[torch.searchsorted(cdf_x, middle)]  # the last step is 1 to the last bit, and middle below
+    quantile_y = y[torch.searchsorted(cdf_y, middle)]
     return (width * (quantile_x - quantile_y).abs()).sum()
 
 

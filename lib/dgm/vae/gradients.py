@@ -76,7 +76,7 @@ def leave_one_out_baseline(value: Tensor) -> Tensor:
             f"value must have shape (K, B) with K at least 2, got {tuple(value.shape)}; draw more often"
         )
     value = value.detach()
-    return (value.sum(0, keepdim=True) - value) / (count - 1)
+    return (value.sum(0) - value) / (count - 1)
 
 
 def pathwise_gradients(
