@@ -9,7 +9,8 @@ What goes into the tree:
 - `book/pages/**` as it is (in index.md the marks `<!-- route -->` and `<!-- chapters -->` are filled in);
 - what `pages(root, edition)` of every module in `book/generators/` returns: `{path in the tree: text}`;
 - `chapters/*.ipynb` with their stored outputs, and `exercises/*.ipynb`. The instructor's edition has the
-  solutions in their place, at the same addresses, so that every link holds in both editions.
+  solutions in their place, at the same addresses, so that every link holds in both editions. Links to works
+  become citations (`citations.py`), and widgets, of which there are none, would stand still (`widgets.py`).
 
 Nothing is executed, nothing is fetched.
 """
@@ -30,14 +31,17 @@ ROOT = BOOK.parent
 sys.path[:0] = [str(BOOK), str(ROOT / "lib")]
 
 import start  # noqa: E402
+from citations import cited  # noqa: E402
 from course import CHAPTERS  # noqa: E402
+from widgets import still  # noqa: E402
 
 EDITIONS = ("student", "instructor")
 
 
 def sources(edition: str) -> dict[str, bytes]:
     """Every file of the source tree of an edition: path -> content."""
-    return pages() | generated(edition) | notebooks(edition)
+    held = {name: still(content) for name, content in notebooks(edition).items()}
+    return pages() | generated(edition) | held
 
 
 def pages() -> dict[str, bytes]:
@@ -66,8 +70,8 @@ def notebooks(edition: str) -> dict[str, bytes]:
     exercises = "exercises" if edition == "student" else "solutions"
     tree: dict[str, bytes] = {}
     for slug in (chapter.slug for chapter in CHAPTERS):
-        tree[f"chapters/{slug}.ipynb"] = (ROOT / "chapters" / f"{slug}.ipynb").read_bytes()
-        tree[f"exercises/{slug}.ipynb"] = (ROOT / exercises / f"{slug}.ipynb").read_bytes()
+        for page, folder in (("chapters", "chapters"), ("exercises", exercises)):
+            tree[f"{page}/{slug}.ipynb"] = cited((ROOT / folder / f"{slug}.ipynb").read_bytes(), ROOT)
     return tree
 
 

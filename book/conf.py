@@ -21,11 +21,12 @@ extensions = [
     "myst_nb",
     "sphinxcontrib.bibtex",
     "sphinx_proof",
-    "sphinx_exercise",
     "sphinx_copybutton",
     "sphinx-mathjax-offline",
     "extensions.numbering",
     "extensions.figures",
+    "extensions.exercises",
+    "extensions.crossings",
     "extensions.launch",
     "extensions.dropdown",
     "extensions.generated",
@@ -37,6 +38,7 @@ extensions = [
 nb_execution_mode = "off"
 nb_merge_streams = True
 nb_render_markdown_format = "myst"
+nb_ipywidgets_js: dict[str, dict[str, str]] = {}  # no script from another host
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 myst_url_schemes = {"http": None, "https": None, "mailto": None}
@@ -53,11 +55,13 @@ math_eqref_format = "({number})"
 html_theme = "sphinx_book_theme"
 html_title = project
 html_static_path = ["static"]
+templates_path = ["templates"]
 html_favicon = "static/favicon.svg"
+html_extra_path = ["static/favicon.ico"]
 html_css_files = ["book.css"]
 html_show_sourcelink = False
 html_copy_source = False
-html_domain_indices = ["py-modindex"]  # and none of theorems by their labels
+html_domain_indices = False  # the sidebar leads to the modules, and theorems have names
 html_context = {"default_mode": "auto"}  # light or dark as the reader's system is
 html_theme_options = {
     "home_page_in_toc": True,

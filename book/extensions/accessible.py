@@ -1,11 +1,16 @@
-"""What Sphinx and its theme leave undone for those who hear a page instead of seeing it."""
+"""What Sphinx and its theme leave undone for those who hear a page, or see it on a telephone."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from sphinx.application import Sphinx
 
 FOLD = re.compile(r'(<a [^>]*href="[^"]*"[^>]*>)([^<]*)(</a>\s*<details[^>]*>\s*<summary)(>)')
+# A name of code that is longer than this may break, after its signs.
+NAME = re.compile(r'(?<=<span class="pre">)[^<\s]{17,}(?=</span>)')
+OPENED = re.compile(r'<span class="sig-paren">\(</span>')
+SIGN = re.compile(r"(?<=[^\W_])(::|[_./])(?=[^\W_])")
 
 
 def named(sidebar: str) -> str:
@@ -13,18 +18,26 @@ def named(sidebar: str) -> str:
     return FOLD.sub(r'\1\2\3 aria-label="Pages of \2"\4', sidebar)
 
 
-def listed(body: str) -> str:
-    """A bibliography as a list of items: docutils gives its entries a role that no list may hold."""
-    return body.replace('role="doc-biblioentry"', 'role="listitem"') if "citation-list" in body else body
+def breakable(page: str) -> str:
+    """HTML whose long names of code break after a dot, a slash or an underscore, and not within a word.
+
+    A signature breaks after its opening parenthesis.
+    """
+    return OPENED.sub(r"\g<0><wbr>", NAME.sub(lambda name: SIGN.sub(r"\1<wbr>", name[0]), page))
+
+
+def then(theirs: Callable[..., object], change: Callable[[str], str]) -> Callable[..., str]:
+    """A function of the theme whose HTML is changed."""
+    return lambda *args, **options: change(str(theirs(*args, **options)))
 
 
 def mend(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object) -> None:
     """Mend what the templates are about to take."""
-    theirs = context.get("generate_toctree_html")
-    if theirs is not None:
-        context["generate_toctree_html"] = lambda *args, **options: named(str(theirs(*args, **options)))
+    for name, change in (("generate_toctree_html", named), ("generate_toc_html", breakable)):
+        if name in context:
+            context[name] = then(context[name], change)
     if "body" in context:
-        context["body"] = listed(context["body"])
+        context["body"] = breakable(context["body"])
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

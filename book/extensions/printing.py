@@ -3,16 +3,20 @@
 - A slider becomes one picture, its start frame; its caption says where the slider stands.
 - A figure gets its text alternative: as the caption where it has none, else in the file for screen readers.
   In the code above it stands `alt=...`, since nobody reads the same sentence twice.
+- The functions that implement an equation stand in the index, with its page.
 - The source that `show` displays is set as code; a widget, which is dead without a kernel, is left out.
 """
 
 import ast
 import html
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import paper
 from docutils import nodes
+from generators.interfaces import public_paths, read_modules
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
@@ -20,6 +24,7 @@ from sphinx.transforms import SphinxTransform
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.writers.latex import LaTeXTranslator
 
+from coursekit.authoring.equations import equation_index
 from extensions.figures import FRAMES
 
 BOOK = Path(__file__).resolve().parent.parent
@@ -225,13 +230,34 @@ def nothing_open(translator: LaTeXTranslator, node: nodes.image) -> None:
     """Nothing is left open."""
 
 
+@cache
+def implementations() -> dict[str, list[str]]:
+    """From an equation's label to the functions of dgm that implement it, by the names one imports."""
+    paths = public_paths(read_modules(BOOK.parent / "lib"))
+    index = equation_index(BOOK.parent)
+    return {row.equation.label: sorted({paths.get(f, f) for f in row.functions}) for row in index}
+
+
+def index_entry(path: str) -> str:
+    """A function's entry in the index: by its own name, its module behind it."""
+    module, _, name = path.rpartition(".")
+    return rf"\courseindex{{{name.replace('_', '')}}}{{{paper.code(name)}}}{{{paper.code(module)}}}"
+
+
 def visit_math_block(translator: LaTeXTranslator, node: nodes.math_block) -> None:
-    """A display of parts side by side gets a second form, for LaTeX to take when the line is too short."""
+    """A display of parts side by side gets a second form, for LaTeX to take when the line is too short.
+
+    A numbered one brings what implements it into the index.
+    """
     start = len(translator.body)
     text = node.astext()
     try:
         LaTeXTranslator.visit_math_block(translator, node)
     except nodes.SkipNode:
+        label = node.get("label") or ""
+        mark = rf"\label{{equation:{node.get('docname')}:{label}}}"
+        entries = "".join(map(index_entry, implementations().get(label, ())))
+        translator.body[start:] = [part.replace(mark, mark + entries) for part in translator.body[start:]]
         if PARTS.search(text) and "&" not in text and r"\\" not in text:
             display = "".join(translator.body[start:])
             lines = rf"\begin{{gathered}}{in_lines(text)}\end{{gathered}}"

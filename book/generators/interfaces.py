@@ -196,8 +196,7 @@ def _place(name: str, doc: str) -> int:
 def _index(by_page: dict[str, list[Module]], top: str, paths: dict[str, str]) -> str:
     names = [page for page in by_page if page != top]
     rows = [
-        f"| {{doc}}`{page} <{page.removeprefix(top + '.')}>` | {_first_sentence(by_page[page][0].doc)} | "
-        f"{sum(len(m.entries) for m in by_page[page])} |"
+        f"| {{doc}}`{page} <{page.removeprefix(top + '.')}>` | {_first_sentence(by_page[page][0].doc)} |"
         for page in names
     ]
     doc = next((m.doc for m in by_page.get(top, [])), "")
@@ -207,7 +206,7 @@ def _index(by_page: dict[str, list[Module]], top: str, paths: dict[str, str]) ->
             _module(top),
             markdown(doc, paths, top),
             "\n## Packages and modules\n",
-            "| Name | What it holds | Names |\n|---|---|---:|",
+            "| Name | What it holds |\n|---|---|",
             *rows,
             "",
             "```{toctree}\n:hidden:\n",
@@ -234,7 +233,7 @@ def _page(page: str, members: list[Module], paths: dict[str, str], labels: set[s
 
 
 def _module(name: str) -> str:
-    """Makes a module known; the index of modules has it, so the general one need not."""
+    """Makes a module known; the sidebar and the page's contents lead to it, so the index need not."""
     return f"```{{py:module}} {name}\n:no-index-entry:\n```\n"
 
 

@@ -1,7 +1,9 @@
 """The bibliography: complete, sorted, of use; and how a citation reads."""
 
+import json
 from pathlib import Path
 
+import citations
 import pytest
 from extensions.generated import BareAuthorYear, mend_lists
 
@@ -75,6 +77,79 @@ def test_an_entry_that_nothing_cites_is_found(course):
         "kingma2014"
     ]
     assert bibliography.unused(course(GOOD, text="By nobody.", source="Source: Kingma & Welling 2014.")) == []
+
+
+def test_a_work_that_a_chapter_links_is_of_use(course):
+    link = "By [Kingma and Welling 2014](https://arxiv.org/abs/1312.6114)."
+    assert bibliography.unused(course(GOOD, text=link)) == []
+    assert bibliography.unused(course(GOOD, text=link.replace("6114", "6115"))) == ["kingma2014"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "address"),
+    [
+        ({"eprint": "1312.6114", "doi": "10.1/2"}, "https://arxiv.org/abs/1312.6114"),
+        ({"doi": "10.1/(2)", "url": "https://a.b"}, "https://doi.org/10.1/%282%29"),
+        ({"url": "https://a.b"}, "https://a.b"),
+    ],
+    ids=["eprint", "doi", "url"],
+)
+def test_a_work_has_one_address(fields, address):
+    assert bibliography.Work("a", "misc", fields).address == address
+
+
+def test_no_two_works_have_the_same_address():
+    assert len(citations.keys(ROOT)) == len(bibliography.works(ROOT))
+
+
+# --- citations --------------------------------------------------------------------------------------------
+
+LINK = "[Kingma and Welling\n2014](https://arxiv.org/abs/1312.6114)"
+
+
+def notebook(text):
+    cells = [{"cell_type": "markdown", "source": text}, {"cell_type": "code", "source": text}]
+    return json.dumps({"cells": cells}).encode()
+
+
+def test_a_link_to_a_work_becomes_a_citation_in_the_book():
+    made = json.loads(citations.cited(notebook(f"By {LINK}, see [x](https://arxiv.org/abs/9)."), ROOT))
+    assert made["cells"][0]["source"] == "By {cite}`kingma2014vae`, see [x](https://arxiv.org/abs/9)."
+    assert LINK in made["cells"][1]["source"], "what is code stays"
+
+
+def test_a_notebook_without_citations_stays_as_it_is():
+    content = notebook("See [the next](03_gan.ipynb).")
+    assert citations.cited(content, ROOT) is content
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("williams1992", "Williams 1992"),
+        ("rezende2015", "Rezende and Mohamed 2015"),
+        ("binkowski2018", "Bińkowski et al. 2018"),
+        ("oord2016gated", "van den Oord et al. 2016"),
+    ],
+)
+def test_what_a_citation_says(key, said):
+    assert citations.texts(ROOT)[key] == said
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (LINK, ""),
+        (LINK.replace("Welling", "Weling"), "'Kingma and Weling 2014' should be 'Kingma and Welling 2014'"),
+        (LINK.replace("6114", "6115"), "has no work at https://arxiv.org/abs/1312.6115"),
+        ("{cite}`kingma2014`", "{cite}`kingma2014` is no link to the work"),
+        ("[a blog](https://example.org/a)", ""),
+    ],
+    ids=["right", "words", "unknown", "role", "other"],
+)
+def test_each_fault_of_a_citation_is_found(course, text, message):
+    found = citations.problems(course(GOOD, text=text.replace("\n", "\n# ")))
+    assert [message in line for line in found] == ([True] if message else [])
 
 
 def test_names_lose_their_accents():

@@ -28,7 +28,7 @@ def book(name: str) -> ModuleType:
 
 
 build, course, route, start = book("build"), book("course"), book("route"), book("start")
-launch = book("extensions.launch")
+launch, widgets = book("extensions.launch"), book("widgets")
 
 
 class Tags(HTMLParser):
@@ -247,13 +247,61 @@ def title_only(content: bytes) -> bytes:
 LENIENT = ["-D", "suppress_warnings=toc.glob,toc.not_readable"]
 
 
+def further_cells(content: bytes, *cells: Any) -> bytes:
+    """A notebook with cells at its end."""
+    notebook = nbformat.reads(content.decode(), 4)
+    notebook.cells += cells
+    return nbformat.writes(notebook).encode()
+
+
+# What a chapter may refer to, in itself and in others.
+LAW = """:::{prf:theorem} A law
+:label: sample-law
+
+It holds.
+:::"""
+REFERENCES = f"""{LAW.replace("sample", "other")}
+
+Here {{prf:ref}}`other-law`. There [a law](03_gan.ipynb#sample-law), [the gap](02_vae.ipynb#vae-elbo-gap),
+[figure 2.1](02_vae.ipynb#fig-2-1), [its sister](02_vae.ipynb#fig-2-2), and to mend,
+[a loss](../exercises/02_vae.ipynb#exercise-2-3)."""
+SAMPLES = ("chapters/03_gan", "chapters/04_wgan", "chapters/05_flow")
+
+
+def widget_cell() -> Any:
+    """A cell whose output is a widget: a slider that stands at 0.5, and what it has drawn."""
+    data = {WIDGET: {"model_id": "box"}, "text/plain": "interactive(children=(FloatSlider(...)))"}
+    return nbformat.v4.new_code_cell(
+        "interact(f)", outputs=[nbformat.v4.new_output("display_data", data)], id="w"
+    )
+
+
+def with_widget(content: bytes) -> bytes:
+    """A notebook with that cell, and the widgets' state as ipywidgets stores it."""
+    notebook = nbformat.reads(further_cells(content, widget_cell()).decode(), 4)
+    drawn = {"output_type": "stream", "name": "stdout", "text": "drawn at one half"}
+    states = {
+        "box": {"children": ["IPY_MODEL_slider", "IPY_MODEL_out"]},
+        "slider": {"description": "beta:", "value": 0.5, "children": ["IPY_MODEL_box"]},
+        "out": {"outputs": [drawn], "layout": "IPY_MODEL_layout"},
+        "elsewhere": {"description": "gamma", "value": 9},
+    }
+    state = {key: {"model_name": "M", "state": value} for key, value in states.items()}
+    notebook.metadata["widgets"] = {widgets.STATE: {"state": state, "version_major": 2}}
+    return nbformat.writes(notebook).encode()
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site with one chapter and its exercises whole, the others cut down to their titles."""
+    """The site with one chapter and its exercises whole, the others cut down to titles and samples."""
     tree = {
         name: content if CHAPTER in name else title_only(content)
         for name, content in build.notebooks("student").items()
     }
+    law, references, widget = (f"{name}.ipynb" for name in SAMPLES)
+    tree[law] = further_cells(tree[law], nbformat.v4.new_markdown_cell(LAW, id="law"))
+    tree[references] = further_cells(tree[references], nbformat.v4.new_markdown_cell(REFERENCES, id="there"))
+    tree[widget] = widgets.still(with_widget(tree[widget]))
     out = tmp_path_factory.mktemp("book")
     further = ["-q", *LENIENT]
     built: Path = build.build(
@@ -329,6 +377,83 @@ def test_equations_and_figures_carry_the_chapters_number(site: Path) -> None:
 def test_a_reference_to_an_equation_shows_its_number(site: Path) -> None:
     text = page(site, PAGES[1])
     assert re.search(r'href="#equation-vae-elbo-jensen">\(2\.2\)</a>', text)
+
+
+def referring(site: Path) -> str:
+    """The page that refers to others."""
+    return page(site, f"{SAMPLES[1]}.html")
+
+
+def test_an_equation_of_another_chapter_is_shown_by_its_number(site: Path) -> None:
+    place = 'href="02_vae.html#equation-vae-elbo-gap">(2.3)</a>'
+    assert re.search(rf"the gap\xa0<a [^>]*{re.escape(place)}", referring(site))
+
+
+def test_theorems_are_numbered_and_referred_to_within_and_over_chapters(site: Path) -> None:
+    assert "Theorem 3.1 " in page(site, f"{SAMPLES[0]}.html")
+    assert "Theorem 4.1 " in referring(site)
+    assert re.search(r'Here <a [^>]*href="#other-law"[^>]*>Theorem 4\.1</a>', referring(site))
+    there = r'a law \(<a [^>]*href="03_gan\.html#sample-law"[^>]*>Theorem 3\.1</a>\)'
+    assert re.search(there, referring(site))
+    assert 'id="sample-law"' in page(site, f"{SAMPLES[0]}.html")
+
+
+def test_a_figure_of_another_chapter_is_linked_by_its_number(site: Path) -> None:
+    assert re.search(r'href="02_vae\.html#fig-2-1"[^>]*>(?:<span[^>]*>)?figure 2\.1<', referring(site))
+    sister = r'its sister \(<a [^>]*href="02_vae\.html#fig-2-2"[^>]*>(?:<span[^>]*>)?figure 2\.2<'
+    assert re.search(sister, referring(site))
+    assert 'id="fig-2-2"' in page(site, PAGES[1])
+
+
+def test_exercises_are_numbered_over_the_book_and_linked_from_chapters(site: Path) -> None:
+    text = page(site, PAGES[2])
+    source = (ROOT / "exercises" / f"{CHAPTER}.py").read_text(encoding="utf-8")
+    tasks = re.findall(r"^# ## (\d+)\. (.*)$", source, re.MULTILINE)
+    headed = re.findall(r'<section id="exercise-2-(\d+)">.*?<h2>Exercise 2\.(\d+): (.*?)<a', text, re.DOTALL)
+    assert [(number, title.replace("&nbsp;", " ")) for _, number, title in headed] == tasks
+    assert all(anchor == number for anchor, number, _ in headed)
+    place = 'href="../exercises/02_vae.html#exercise-2-3"'
+    link = rf"a loss \(<a [^>]*{re.escape(place)}[^>]*>(?:<span[^>]*>)?exercise 2\.3<"
+    assert re.search(link, referring(site))
+
+
+def test_a_widget_is_shown_at_its_first_state_with_a_note(site: Path) -> None:
+    text = page(site, f"{SAMPLES[2]}.html")
+    assert f"<em>{widgets.NOTE}: beta = 0.5.</em>" in text
+    assert "drawn at one half" in text
+    assert "widget-view" not in text
+    assert "widget-state" not in text
+    sources = [script.get("src") or "" for script in Tags(text).of("script")]
+    assert not [source for source in sources if re.match(r"(?:https?:)?//", source)]
+
+
+def test_a_widget_whose_state_is_not_stored_keeps_its_other_forms() -> None:
+    output = dict(widget_cell().outputs[0])
+    note, kept = widgets.without(output, {})
+    assert note["data"]["text/markdown"] == f"*{widgets.NOTE}.*"
+    assert set(kept["data"]) == {"text/plain"}
+
+
+def test_a_notebook_without_widgets_is_left_as_it_is() -> None:
+    content = (ROOT / "chapters" / f"{CHAPTER}.ipynb").read_bytes()
+    assert widgets.still(content) is content
+
+
+def test_the_start_page_is_named_once_and_every_page_has_the_icon(site: Path) -> None:
+    assert "<title>Deep generative models: a course in Python and PyTorch</title>" in page(site, "index.html")
+    assert "<title>Variational autoencoders &#8212; Deep generative models</title>" in page(site, PAGES[1])
+    for name in (*PAGES, "search.html", "genindex.html"):
+        (icon,) = [link for link in Tags(page(site, name)).of("link") if link.get("rel") == "icon"]
+        assert ((site / name).parent / (icon["href"] or "")).resolve() == site / "_static" / "favicon.svg"
+    assert (site / "favicon.ico").is_file()  # asked for where there is no page: a downloaded file
+
+
+def test_nothing_is_loaded_that_is_not_used(site: Path) -> None:
+    assert not list(site.rglob("exercise.css"))
+
+
+def test_the_index_is_in_the_sidebar(site: Path) -> None:
+    assert "../genindex.html" in [a.get("href") for a in Tags(page(site, PAGES[1])).of("a")]
 
 
 def test_the_captions_are_under_the_figures_once(site: Path) -> None:

@@ -50,7 +50,7 @@ def test_every_function_of_an_equation_links_to_the_reference(index, page):
         for function in entry.functions:
             assert f"{{py:obj}}`{paths[function]} <{paths[function]}>`" in page
         for test in entry.tests:
-                assert f"`{test.removeprefix(page_of.FOLDER)}`" in page
+            assert f"`{test.removeprefix(page_of.FOLDER)}`" in page
 
 
 ENTRY = IndexEntry(

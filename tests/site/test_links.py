@@ -22,7 +22,12 @@ def course(tmp_path):
     """A function that writes a course in which the first chapter says the given text."""
     (tmp_path / "chapters").mkdir()
     (tmp_path / "README.md").write_text("# The course\n\n## How to *start*: now\n")
-    second = "# %% [markdown]\n# # B\n#\n# ## 2 The bound\n#\n# $$ 1 $$ (b-one)\n"
+    second = "# %% [markdown]\n# # B\n#\n# ## 2 The bound\n#\n# $$ 1 $$ (b-one)\n#\n"
+    second += "# :::{prf:theorem} Of b\n# :label: thm-b\n# It holds.\n# :::\n"
+    tasks = "# %% [markdown]\n# # Exercises: b\n#\n# ## 1. Write\n#\n# ## 2. Mend (3 points)\n"
+    (tmp_path / "exercises").mkdir()
+    (tmp_path / "exercises" / "01_b.py").write_text(tasks)
+    (tmp_path / "exercises" / "01_b.ipynb").write_text("{}")
     (tmp_path / "chapters" / "01_b.py").write_text(second)
     (tmp_path / "chapters" / "01_b.ipynb").write_text("{}")
     (tmp_path / "a (b).txt").write_text("x")
@@ -46,8 +51,21 @@ def course(tmp_path):
         "Not `[b](nowhere.md)`, not $[f](x)$.\n\n```\n[b](nowhere.md)\n```",
         "See [elsewhere](https://example.org/nowhere).",
         "$$ 1 $$ (a-one)\n\nBy {eq}`a-one`.",
+        "See [a number](01_b.ipynb#b-one), by [a law](01_b.ipynb#thm-b).",
+        "Mend [it](../exercises/01_b.ipynb#exercise-1-2).",
     ],
-    ids=["file", "heading", "other-file", "own-heading", "blank-in-name", "code", "outside", "equation"],
+    ids=[
+        "file",
+        "heading",
+        "other-file",
+        "own-heading",
+        "blank-in-name",
+        "code",
+        "outside",
+        "equation",
+        "labels",
+        "exercise",
+    ],
 )
 def test_good_links_pass(course, text):
     assert links.problems(course(text)) == []
@@ -58,13 +76,27 @@ def test_good_links_pass(course, text):
     [
         ("See\n[b](02_c.ipynb).", "chapters/00_a.py:5: 02_c.ipynb: no such file"),
         ("See [b](01_b.ipynb#3-the-bound).", "no such heading"),
+        ("See [it](01_b.ipynb#b-two).", "no such heading or label"),
+        ("Mend [it](../exercises/01_b.ipynb#exercise-1-3).", "no such heading or label"),
+        ("Mend [it](../exercises/01_b.ipynb#exercise-2-2).", "no such heading or label"),
         ("See [this](#b).", "no such heading"),
         ("See [this]().", "an empty link"),
         ("See ![a picture](a.png).", "a.png: no such file"),
         ("See [it](../../x).", "no such file"),
         ("By\n{eq}`b-one`.", "chapters/00_a.py:5: b-one is an equation of 01_b"),
     ],
-    ids=["file", "heading", "own-heading", "empty", "picture", "outside", "equation-of-another-chapter"],
+    ids=[
+        "file",
+        "heading",
+        "label",
+        "task",
+        "chapter",
+        "own-heading",
+        "empty",
+        "picture",
+        "outside",
+        "equation-of-another-chapter",
+    ],
 )
 def test_each_kind_of_broken_link_is_found(course, text, message):
     found = links.problems(course(text))

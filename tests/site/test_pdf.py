@@ -261,6 +261,19 @@ def test_chinese_terms_stand_together_in_the_index(term, expected):
     assert translator.body == [f"{expected}\\spxentry{{{term}}}}}"]
 
 
+def test_what_implements_an_equation_stands_in_the_index_once():
+    tex = r"a, \qquad b"
+    translator = SimpleNamespace(body=[], config=SimpleNamespace(math_number_all=False))
+    node = nodes.math_block(tex, tex, label="vae-gaussian-kl", docname="chapters/02_vae")
+    with pytest.raises(nodes.SkipNode):
+        printing.visit_math_block(translator, node)
+    made = "".join(translator.body)
+    entry = r"\courseindex{klgaussianstandard}{\sphinxcode{\sphinxupquote{kl\_gaussian\_standard}}}"
+    assert entry + r"{\sphinxcode{\sphinxupquote{dgm.prob}}}" in made
+    # LaTeX takes one of the two forms of a wide display.
+    assert made.count(entry) == made.count(r"\label{equation:chapters/02_vae:vae-gaussian-kl}") == 2
+
+
 def test_an_unknown_chapter_is_named():
     with pytest.raises(ValueError, match="no chapter is called 02_vea; there are 00_start"):
         pdf.tree("student", ["02_vea"])

@@ -43,11 +43,12 @@ def test_the_whole_course_is_read():
         "the value $wrongg$ of",
         "see {eq}`vae-wrongg` or {cite}`wrongg2014`",
         "see [the page](wrongg.ipynb)",
+        "see [Wrongg et\nal. 2014](https://arxiv.org/abs/1)",
         "at https://example.org/wrongg now",
         ":::{wrongg} Answer\n:class: wrongg\n\n:::",
         "<span lang='wrongg'>a</span>",
     ],
-    ids=["code", "fence", "display", "inline", "role", "link", "address", "directive", "tag"],
+    ids=["code", "fence", "display", "inline", "role", "link", "citation", "address", "directive", "tag"],
 )
 def test_what_is_not_prose_is_not_read(text):
     assert "wrongg" not in spelling.prose(text)

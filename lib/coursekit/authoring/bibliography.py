@@ -1,7 +1,8 @@
 """What the bibliography lacks: `python -m coursekit.authoring.bibliography` prints it.
 
-An entry is of use if a chapter, a solution or an exercise cites it, or if a docstring of dgm names its first
-author and its year as a source.
+A chapter cites a work by a link to it, whose text says who and when: in JupyterLab it leads to the work, and
+in the book to the bibliography. An entry is of use if a chapter, a solution or an exercise cites it, or if a
+docstring of dgm names its first author and its year as a source.
 """
 
 import re
@@ -9,13 +10,15 @@ import sys
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from urllib.parse import quote
 
-from coursekit.authoring.equations import cite_references
+from coursekit.authoring.equations import cite_references, markdown_cells
 
 SOURCE = Path("chapters") / "references.bib"
 ENTRY = re.compile(r"^@(?P<kind>\w+)\{(?P<key>[^,\s]+),\n(?P<body>.*?)^\}$", re.DOTALL | re.MULTILINE)
 FIELD = re.compile(r"^\s*(\w+)\s*=\s*\{(.*)\},?\s*$", re.MULTILINE)
 ADDRESSES = ("doi", "eprint", "url")
+LINK = re.compile(r"\[(?P<text>[^\[\]]+)\]\((?P<address>https://[^()\s]+)\)")
 SHAPES = {
     "doi": re.compile(r"10\.\d{4,9}/\S+"),
     "eprint": re.compile(r"\d{4}\.\d{4,5}"),
@@ -32,6 +35,15 @@ class Work:
     key: str
     kind: str
     fields: dict[str, str]
+
+    @property
+    def address(self) -> str:
+        """What a citation links: where one may read the work for nothing, if it is known."""
+        if eprint := self.fields.get("eprint"):
+            return f"https://arxiv.org/abs/{eprint}"
+        if doi := self.fields.get("doi"):
+            return f"https://doi.org/{quote(doi, safe='/')}"
+        return self.fields.get("url", "")
 
     @property
     def first_author(self) -> str:
@@ -78,11 +90,19 @@ def problems(root: Path) -> list[str]:
 def unused(root: Path) -> list[str]:
     """Keys of the entries that neither a notebook cites nor a docstring of dgm names."""
     cited = {reference.target for reference in cite_references(root)}
+    linked = {
+        link["address"]
+        for folder in ("chapters", "solutions", "exercises")
+        for path in sorted((root / folder).glob("*.py"))
+        for cell in markdown_cells(path)
+        for link in LINK.finditer(cell.text)
+    }
     sources = "\n".join(p.read_text(encoding="utf-8") for p in sorted((root / "lib" / "dgm").rglob("*.py")))
     return [
         work.key
         for work in works(root)
         if work.key not in cited
+        and work.address not in linked
         and not re.search(rf"\b{re.escape(work.first_author)}\b[^\n]*\b{work.fields.get('year')}\b", sources)
     ]
 

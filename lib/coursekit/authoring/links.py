@@ -30,6 +30,7 @@ LINK = re.compile(
 )
 ADDRESS = re.compile(r"https?://[^\s<>\"'`)\]}]+")
 TITLE = re.compile(r"^(#+)\s+(.*)$", re.MULTILINE)
+LABEL = re.compile(r"\$\$ *\(([\w-]+)\)")
 CODE = re.compile(
     r"^(`{3,}|~{3,}).*?^\1`*\s*$|`[^`\n]*`|\$\$.*?\$\$|(?<!\\)\$[^$\n]+\$", re.DOTALL | re.MULTILINE
 )
@@ -82,13 +83,22 @@ def links(root: Path) -> list[Link]:
 
 
 def anchors(root: Path, path: Path) -> set[str]:
-    """The anchors of a file's headings, as GitHub and MyST name them."""
+    """The anchors of a file: its headings, as GitHub and MyST name them, and of a notebook its places too."""
     source = path.with_suffix(".py") if path.suffix == ".ipynb" else path
-    if source.suffix == ".py":
-        text = "\n".join(cell.text for cell in markdown_cells(source))
-    else:
-        text = source.read_text(encoding="utf-8")
-    return {slug(match[2]) for match in TITLE.finditer(text)}
+    if source.suffix != ".py":
+        return {slug(match[2]) for match in TITLE.finditer(source.read_text(encoding="utf-8"))}
+    text = "\n".join(cell.text for cell in markdown_cells(source))
+    return {slug(match[2]) for match in TITLE.finditer(text)} | places(source, text)
+
+
+def places(source: Path, text: str) -> set[str]:
+    """What the book numbers: equations and theorems by their labels, and `exercise-2-3`."""
+    found = set(LABEL.findall(text)) | set(re.findall(r"^:label: (\S+)$", text, re.MULTILINE))
+    chapter = re.match(r"(\d+)_", source.name)
+    if chapter and source.parent.name in ("exercises", "solutions"):
+        tasks = re.findall(r"^## (\d+)\. ", text, re.MULTILINE)
+        found |= {f"exercise-{int(chapter[1])}-{task}" for task in tasks}
+    return found
 
 
 def slug(title: str) -> str:
@@ -114,17 +124,16 @@ def problems(root: Path) -> list[str]:
         elif not target.is_relative_to(root.resolve()):
             found.append(f"{link}: outside the repository")
         elif parts.fragment and parts.fragment not in anchors(root, target):
-            found.append(f"{link}: no such heading")
+            found.append(f"{link}: no such heading or label")
     chapters = {e.label: e.chapter for e in equations(root)}
     for path in sorted((root / "chapters").glob("*.py")):
         for cell in markdown_cells(path):
             for match in EQ_REFERENCE.finditer(cell.text):
                 label = match[1].strip()
-                if chapters.get(label, path.stem) != path.stem:
+                other = chapters.get(label, path.stem)
+                if other != path.stem:
                     where = f"chapters/{path.name}:{cell.line_of(match.start())}"
-                    found.append(
-                        f"{where}: {label} is an equation of {chapters[label]}; link the chapter instead"
-                    )
+                    found.append(f"{where}: {label} is an equation of {other}; link {other}.ipynb#{label}")
     return found
 
 

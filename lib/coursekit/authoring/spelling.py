@@ -75,6 +75,7 @@ NOT_PROSE = [
     re.compile(r"``.+?``|`[^`]*`", re.DOTALL),
     re.compile(r"^:::+\{[\w:-]+\}", re.MULTILINE),
     re.compile(r"^:[\w-]+:.*$", re.MULTILINE),  # options of directives
+    re.compile(r"\[[^\[\]]+\s\d{4}\]\(https://[^()\s]+\)"),  # citations
     re.compile(r"(?<=\])\([^)\s]*\)"),  # targets of links
     re.compile(r"<?https?://[^\s>)]+>?"),
     re.compile(r"</?\w[^>]*>"),
