@@ -27,7 +27,7 @@ NAMES = {"fig": "figure", "exercise": "exercise"}
 class Cross(SphinxPostTransform):
     """Turn such links into their text and a reference that shows the number."""
 
-    default_priority = 5  # before MyST resolves its links, and Sphinx its references
+    default_priority = 4  # before LaTeX takes its equations, MyST its links, and Sphinx its references
 
     def run(self, **kwargs: Any) -> None:
         for link in list(self.document.findall(addnodes.pending_xref)):

@@ -3,7 +3,7 @@
 - A slider becomes one picture, its start frame; its caption says where the slider stands.
 - A figure gets its text alternative: as the caption where it has none, else in the file for screen readers.
   In the code above it stands `alt=...`, since nobody reads the same sentence twice.
-- The functions that implement an equation stand in the index, with its page.
+- An equation's page stands in the index under the glossary's terms and the functions that are the equation.
 - The source that `show` displays is set as code; a widget, which is dead without a kernel, is left out.
 """
 
@@ -16,6 +16,7 @@ from typing import Any
 
 import paper
 from docutils import nodes
+from generators import glossary
 from generators.interfaces import public_paths, read_modules
 from sphinx import addnodes
 from sphinx.application import Sphinx
@@ -231,15 +232,21 @@ def nothing_open(translator: LaTeXTranslator, node: nodes.image) -> None:
 
 
 @cache
-def implementations() -> dict[str, list[str]]:
-    """From an equation's label to the functions of dgm that implement it, by the names one imports."""
+def index_entries() -> dict[str, str]:
+    """From an equation's label to its entries: the glossary's terms, and the functions that implement it."""
     paths = public_paths(read_modules(BOOK.parent / "lib"))
-    index = equation_index(BOOK.parent)
-    return {row.equation.label: sorted({paths.get(f, f) for f in row.functions}) for row in index}
+    found = {
+        row.equation.label: "".join(map(function_entry, sorted({paths.get(f, f) for f in row.functions})))
+        for row in equation_index(BOOK.parent)
+    }
+    for term in glossary.read(BOOK.parent):
+        if term.see in found:
+            found[term.see] += rf"\courseterm{{{term.en}}}"
+    return found
 
 
-def index_entry(path: str) -> str:
-    """A function's entry in the index: by its own name, its module behind it."""
+def function_entry(path: str) -> str:
+    """A function in the index: by its own name, its module behind it."""
     module, _, name = path.rpartition(".")
     return rf"\courseindex{{{name.replace('_', '')}}}{{{paper.code(name)}}}{{{paper.code(module)}}}"
 
@@ -247,7 +254,7 @@ def index_entry(path: str) -> str:
 def visit_math_block(translator: LaTeXTranslator, node: nodes.math_block) -> None:
     """A display of parts side by side gets a second form, for LaTeX to take when the line is too short.
 
-    A numbered one brings what implements it into the index.
+    A numbered one brings what it defines and what implements it into the index.
     """
     start = len(translator.body)
     text = node.astext()
@@ -256,7 +263,7 @@ def visit_math_block(translator: LaTeXTranslator, node: nodes.math_block) -> Non
     except nodes.SkipNode:
         label = node.get("label") or ""
         mark = rf"\label{{equation:{node.get('docname')}:{label}}}"
-        entries = "".join(map(index_entry, implementations().get(label, ())))
+        entries = index_entries().get(label, "")
         translator.body[start:] = [part.replace(mark, mark + entries) for part in translator.body[start:]]
         if PARTS.search(text) and "&" not in text and r"\\" not in text:
             display = "".join(translator.body[start:])
