@@ -1,7 +1,7 @@
 """Figures of the chapters become numbered figures that one can link to: Figure 2.3, with the anchor fig-2-3.
 
-`coursekit.figure` and `coursekit.frames` leave a piece of HTML (and a PNG for print) in a cell's output; here
-it is wrapped into a figure of Sphinx's, which counts it. A caption moves to where the number is.
+`coursekit.figure` and `coursekit.frames` leave a `<figure>` in a cell's output (and a PNG for print); here it
+is wrapped into a figure of Sphinx's, which counts it. Its caption moves to where the number is.
 """
 
 import html
@@ -15,7 +15,6 @@ from sphinx.transforms import SphinxTransform
 from extensions.numbering import number_of
 
 FIGURE = re.compile(r'<figure class="dgm-figure"[^>]*>(.*)</figure>', re.DOTALL)
-FRAMES = '<div class="dgm-frames'
 CAPTION = re.compile(r"\s*<figcaption[^>]*>(.*?)</figcaption>", re.DOTALL)
 
 
@@ -28,16 +27,15 @@ class NumberFigures(SphinxTransform):
         number = number_of(self.env.docname)
         if number is None:
             return
-        bundles = [
-            node for node in self.document.findall(nodes.container) if node.get("nb_element") == "mime_bundle"
-        ]
         count = 0
-        for bundle in bundles:
-            raw = next((r for r in bundle.findall(nodes.raw) if r.get("format") == "html"), None)
-            if raw is None or not (FIGURE.search(raw.astext()) or FRAMES in raw.astext()):
+        for bundle in list(self.document.findall(nodes.container)):
+            if bundle.get("nb_element") != "mime_bundle":
                 continue
-            count += 1
-            self.wrap(bundle, raw, f"fig-{number}-{count}")
+            for raw in bundle.findall(nodes.raw):
+                if raw.get("format") == "html" and FIGURE.search(raw.astext()):
+                    count += 1
+                    self.wrap(bundle, raw, f"fig-{number}-{count}")
+                    break
 
     def wrap(self, bundle: nodes.container, raw: nodes.raw, anchor: str) -> None:
         source = raw.astext()

@@ -26,12 +26,12 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.writers.latex import LaTeXTranslator
 
 from coursekit.authoring.equations import equation_index
-from extensions.figures import FRAMES
 
 BOOK = Path(__file__).resolve().parent.parent
 NAME = "deep-generative-models"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 ALT = re.compile(r'<img\b[^>]*?\balt="([^"]*)"', re.DOTALL)
+FRAMES = '<div class="dgm-frames'
 LABEL = re.compile(r"<label\b[^>]*>\s*<span>(.*?)</span>.*?<output\b[^>]*>(.*?)</output>", re.DOTALL)
 SOURCE = '<div class="dgm-source"'
 PARTS = re.compile(r"\s*\\qquad\s*")

@@ -276,6 +276,32 @@ def widget_cell() -> Any:
     )
 
 
+def figure_cells() -> list[Any]:
+    """Cells whose outputs are a figure and a slider, each with a caption, as coursekit displays them."""
+    from matplotlib import pyplot as plt
+
+    from coursekit.reading import figures, slider
+
+    def drawn(value: float = 0.0) -> Any:
+        fig, ax = plt.subplots(figsize=(2, 1))
+        ax.plot([0, value])
+        return fig
+
+    shown: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (figures, slider):
+            patch.setattr(module, "display", shown.append)
+        figures.figure(drawn(), alt="A line.", caption="A line & its caption.")
+        slider.frames(drawn, [0.0, 1.0], label="b", alt=str, caption="A slider's caption.")
+        slider.frames(drawn, [0.0, 1.0], label="c", alt=str)
+    return [
+        nbformat.v4.new_code_cell(
+            "draw()", outputs=[nbformat.v4.new_output("display_data", dict(s.data))], id=f"f{i}"
+        )
+        for i, s in enumerate(shown)
+    ]
+
+
 def with_widget(content: bytes) -> bytes:
     """A notebook with that cell, and the widgets' state as ipywidgets stores it."""
     notebook = nbformat.reads(further_cells(content, widget_cell()).decode(), 4)
@@ -301,7 +327,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     law, references, widget = (f"{name}.ipynb" for name in SAMPLES)
     tree[law] = further_cells(tree[law], nbformat.v4.new_markdown_cell(LAW, id="law"))
     tree[references] = further_cells(tree[references], nbformat.v4.new_markdown_cell(REFERENCES, id="there"))
-    tree[widget] = widgets.still(with_widget(tree[widget]))
+    tree[widget] = widgets.still(with_widget(further_cells(tree[widget], *figure_cells())))
     out = tmp_path_factory.mktemp("book")
     further = ["-q", *LENIENT]
     built: Path = build.build(
@@ -454,6 +480,20 @@ def test_nothing_is_loaded_that_is_not_used(site: Path) -> None:
 
 def test_the_index_is_in_the_sidebar(site: Path) -> None:
     assert "../genindex.html" in [a.get("href") for a in Tags(page(site, PAGES[1])).of("a")]
+
+
+def test_captions_of_figures_and_sliders_stand_once_behind_their_numbers(site: Path) -> None:
+    text = page(site, f"{SAMPLES[2]}.html")
+    figures = re.findall(r'<figure class="dgm[^>]*id="(fig-5-\d)">(.*?)</figure>', text, re.DOTALL)
+    assert [anchor for anchor, _ in figures] == ["fig-5-1", "fig-5-2", "fig-5-3"]
+    for (_, figure), number, caption in zip(
+        figures, (1, 2, 3), ("A line &amp; its caption.", "A slider’s caption.", "\u200b"), strict=True
+    ):
+        assert f'<span class="caption-number">Figure 5.{number} </span>' in figure
+        assert re.search(rf'caption-text">{caption}<', figure)
+        assert text.count(f">{caption}<") == 1
+        assert ('type="range"' in figure) == (number > 1)
+    assert text.count("<figcaption") == 3
 
 
 def test_the_captions_are_under_the_figures_once(site: Path) -> None:

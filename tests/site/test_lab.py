@@ -32,6 +32,8 @@ TEXTS = """() => [...document.querySelectorAll('.jp-Notebook .jp-MarkdownCell .m
     return copy.textContent; })"""
 RAW = re.compile(r"\$\$|\{[a-z:]+\}`|:::|\\[A-Za-z]+|\]\(|\*\*|`|\?\?")
 COUNT = "selector => document.querySelectorAll('.jp-Notebook ' + selector).length"
+CAPTIONS = """() => [...document.querySelectorAll('.jp-Notebook .jp-OutputArea-output figcaption')].map(
+    caption => caption.textContent)"""
 NOT_FOUND = """() => [...document.querySelectorAll('.jp-Notebook [title$="Not Found"]')].map(
     element => element.title + ': ' + element.textContent)"""
 IMAGES = """() => [...document.querySelectorAll('.jp-Notebook .jp-OutputArea-output img')].filter(
@@ -107,11 +109,14 @@ def test_a_chapter_runs_to_its_end_and_its_sliders_move(lab: Lab, name: str, scr
         try:
             opened.run_all()
             images = opened.page.evaluate(IMAGES)
+            captions = opened.page.evaluate(CAPTIONS)
             sliders = move_sliders(opened.page)
         finally:
             opened.tall()
             opened.page.screenshot(path=str(screenshots / f"lab-{name}.png"))
         assert not opened.errors, opened.errors
+    written = sum(len(re.findall(r"\bcaption=", cell.source)) for cell in source.cells)
+    assert len(captions) == len(set(captions)) >= written
     assert sliders >= max(calls["frames"], 1)
     assert len(images) >= calls["figure"] + calls["frames"]
     assert all(image["width"] > 0 and image["alt"].strip() for image in images), images

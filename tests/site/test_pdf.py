@@ -2,12 +2,14 @@
 
 import ast
 import base64
+import html
 import io
 import json
 import os
 import re
 import shutil
 import subprocess
+import unicodedata
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -403,6 +405,17 @@ def test_the_text_can_be_copied(folder):
     assert "IntSlider" not in text
 
 
+def stored_html(notebook: dict[str, Any]) -> str:
+    """The HTML of all outputs of a notebook."""
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    return "\n".join("".join(output.get("data", {}).get("text/html", "")) for output in outputs)
+
+
+def bare(text: str) -> str:
+    """The letters alone, since LaTeX breaks lines and sets its own quotes and ligatures."""
+    return "".join(letter for letter in unicodedata.normalize("NFKC", text) if letter.isalnum())
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("pdfimages") is None, reason="needs pdfimages: apt install poppler-utils")
 def test_every_figure_is_there_once_and_numbered(folder):
@@ -413,6 +426,8 @@ def test_every_figure_is_there_once_and_numbered(folder):
     ).stdout
     assert len(re.findall(r"^ *\d+ +\d+ image ", listed, re.M)) == pictures + 1 + 1  # cover, sample's slider
     text = text_of(folder)
+    for caption in re.findall(r"<figcaption[^>]*>(.*?)</figcaption>", stored_html(notebook)):
+        assert bare(text).count(bare(html.unescape(caption))) == 1, caption
     assert re.findall(r"Figure 2\.(\d+):", text) == [str(i) for i in range(1, pictures + 1)]
     assert text.count("One frame of the slider") == sum(
         "dgm-frames" in "".join(o.get("data", {}).get("text/html", ""))
