@@ -185,8 +185,9 @@ assert abs(mse - floor - error**2) < 4 * (a_test - mean_action).square().std() /
 # ## 2 Write: a density instead of a number
 #
 # Ask the network for a distribution $p_\theta(a \mid s)$ over actions. A Gaussian is the first thought; a
-# weighted sum of $K$ of them holds more ({cite}`bishop1994`). The network returns $3K$ numbers, from which we
-# make weights $\pi_k$ that sum to one, means, and positive widths:
+# weighted sum of $K$ of them holds more ([Bishop 1994](https://publications.aston.ac.uk/id/eprint/373/)).
+# The network returns $3K$ numbers, from which we make weights $\pi_k$ that sum to one, means, and positive
+# widths:
 #
 # $$
 # p_\theta(a \mid s) = \sum_{k=1}^{K} \pi_k(s)\, \mathcal{N}\big(a;\, \mu_k(s), \sigma_k(s)^2\big).
@@ -291,9 +292,10 @@ for name in ("regressor", "one lump", "two lumps", "truth"):
 # lies between them. Two lumps go round, on both sides, and as often on each as the drivers did. Tolerances:
 # a model with some thirty effective parameters fitted to 4,000 drives loses about
 # $30 / (2 \cdot 4000) \approx 0.004$ nats against the best of its family (a rule of thumb: half a nat per
-# fitted parameter, {cite}`akaike1974`, here shared out over 4,000 drives); we allow five times that. The
-# share of left turns has a standard error of at most $\sqrt{0.25/2000} \approx 0.011$ from some 2,000
-# starts in the window and as many again in the training data; we allow 0.05.
+# fitted parameter, [Akaike 1974](https://doi.org/10.1109/TAC.1974.1100705), here shared out over 4,000
+# drives); we allow five times that. The share of left turns has a standard error of at most
+# $\sqrt{0.25/2000} \approx 0.011$ from some 2,000 starts in the window and as many again in the training
+# data; we allow 0.05.
 
 # %%
 nll = {name: table[name][0].mean().item() for name in ("one lump", "two lumps", "truth")}
@@ -357,7 +359,7 @@ frames(
 # We trained by {eq}`start-nll` because it felt right to make the data probable. What does it make the model
 # *do*? Let $p$ be the density the data come from, and $q$ the model's. (Everything in this section holds
 # with a condition $s$ on both; we leave it out.) Define the **Kullback-Leibler divergence** of $q$ from $p$
-# ({cite}`kullback1951`),
+# ([Kullback and Leibler 1951](https://doi.org/10.1214/aoms/1177729694)),
 #
 # $$ \mathrm{KL}(p \,\|\, q) = \mathbb{E}_{x \sim p}\big[\log p(x) - \log q(x)\big]: $$ (start-kl)
 #
@@ -507,7 +509,8 @@ frames(
 # without limit, and putting mass where there is no data costs only the mass that is then missing elsewhere:
 # *cover everything*. In $\mathrm{KL}(q\,\|\,p)$ it is the other way about: there is no charge for data that
 # $q$ never visits, and no limit to the price of going where $p$ is nearly zero: *stay where it's safe*
-# ({cite}`minka2005`).
+# ([Minka
+# 2005](https://www.microsoft.com/en-us/research/publication/divergence-measures-and-message-passing/)).
 #
 # Make this exact for the case of our single lump. Let $q = \mathcal{N}(m, v)$ and $p$ any density with mean
 # $\mu_p$ and variance $v_p$. The part of $\mathrm{KL}(p\,\|\,q)$ that depends on $q$ is
@@ -705,7 +708,8 @@ show(kl_on_grid)
 #
 # The discriminative twin *starts* here: assume $p(1 \mid x) = \sigma(w^\top x + b)$ and fit $w, b$ by
 # maximum likelihood of the labels. That is logistic regression. Both can draw the same boundaries. They
-# differ in what they assume, and so in what they can do ({cite}`ng2001`).
+# differ in what they assume, and so in what they can do ([Ng and Jordan
+# 2001](https://papers.nips.cc/paper_files/paper/2001/hash/7b7a53e239400a13bd6be6c91c4f6c4e-Abstract.html)).
 
 # %%
 centres = torch.tensor([[-1.0, -0.3], [1.0, 0.3]])
@@ -826,7 +830,8 @@ figure(
 # generative model; in a discriminative one they occur nowhere. With five labelled beetles of each kind and
 # 500 unlabelled ones, maximise $\sum_{\text{labelled}} \log p(x, y) + \sum_{\text{unlabelled}} \log p(x)$
 # by turns: guess the label of each unlabelled beetle as the probability {eq}`start-bayes`, refit with the
-# guesses as weights, guess again (the EM algorithm, {cite}`dempster1977`). Averaged over 100 such data
+# guesses as weights, guess again (the EM algorithm,
+# [Dempster et al. 1977](https://doi.org/10.1111/j.2517-6161.1977.tb01600.x)). Averaged over 100 such data
 # sets:
 
 # %%
@@ -938,7 +943,8 @@ assert (action[window] < 0).float().mean() > 0.99 > lefts["truth"] + 0.1
 # agree with each other in ways that no handful of Gaussians can hold. Each family of this course finds
 # another way to a rich $p(x)$, and each gives something up. The first question on the map is whether the
 # model has a density that one can *evaluate* (explicit), or only a machine that *draws* (implicit); the
-# second, whether the explicit density comes exactly or as a bound ({cite}`goodfellow2016`).
+# second, whether the explicit density comes exactly or as a bound
+# ([Goodfellow et al. 2016](https://www.deeplearningbook.org)).
 
 # %%
 tree = {  # name: centre, height, parent, what it does, what it gives up
@@ -1043,7 +1049,9 @@ figure(
 # They maximise different things: the generative one $\sum \log p(x, y)$, the discriminative one only the
 # part $\sum \log p(y \mid x)$. Where the Gaussian assumption holds, the first uses more of the data (where
 # the $x$ lie also says something of $w$), and its boundary varies less from one sample to another
-# ({cite}`ng2001`). With more and more beetles the two come together.
+# ([Ng and Jordan
+# 2001](https://papers.nips.cc/paper_files/paper/2001/hash/7b7a53e239400a13bd6be6c91c4f6c4e-Abstract.html)).
+# With more and more beetles the two come together.
 # :::
 #
 # 6. Reverse KL chose one mode when we fitted one lump. With two lumps, will it find both?
@@ -1056,12 +1064,19 @@ figure(
 # :::
 #
 # **Exercises.** [Exercises to this chapter](../exercises/00_start.ipynb): from the joint density to both
-# classifiers, the KL by hand, the best Gaussian, forward against reverse.
+# classifiers, the KL by hand, the best Gaussian,
+# [forward against reverse](../exercises/00_start.ipynb#exercise-0-4).
 #
-# **References.** The mixture density network is {cite}`bishop1994`; the divergence goes back to
-# {cite}`kullback1951`; what its two directions do to approximations is laid out in {cite}`minka2005`;
-# generative against discriminative classifiers in {cite}`ng2001`; EM is {cite}`dempster1977`. Wider:
-# {cite}`bishop2024`, {cite}`murphy2023`.
+# **References.** The mixture density network is
+# [Bishop 1994](https://publications.aston.ac.uk/id/eprint/373/); the divergence goes back to
+# [Kullback and Leibler 1951](https://doi.org/10.1214/aoms/1177729694); what its two directions do to
+# approximations is laid out in [Minka
+# 2005](https://www.microsoft.com/en-us/research/publication/divergence-measures-and-message-passing/);
+# generative against discriminative classifiers in [Ng and Jordan
+# 2001](https://papers.nips.cc/paper_files/paper/2001/hash/7b7a53e239400a13bd6be6c91c4f6c4e-Abstract.html);
+# EM is [Dempster et al. 1977](https://doi.org/10.1111/j.2517-6161.1977.tb01600.x). Wider:
+# [Bishop and Bishop 2024](https://doi.org/10.1007/978-3-031-45468-4),
+# [Murphy 2023](https://probml.github.io/book2).
 #
 # **Next.** An action has one dimension, a picture has many, but most of them agree with each other: perhaps
 # a few numbers would do to say which picture it is. The [next chapter](01_autoencoder.ipynb) squeezes

@@ -168,8 +168,9 @@ print("squared error per image: train {:.2f}, test {:.2f}".format(*errors))
 # $$ (ae-pca)
 #
 # reached when $U$ holds the first $k$ eigenvectors: **the best linear autoencoder is principal component
-# analysis** ({cite}`baldi1989`). No linear autoencoder, however trained, gets below this number on its
-# training data. One that is trained well should get there.
+# analysis** ([Baldi and Hornik 1989](https://doi.org/10.1016/0893-6080%2889%2990014-2)). No linear
+# autoencoder, however trained, gets below this number on its training data. One that is trained well should
+# get there.
 
 # %%
 mean = x_train.mean(0)
@@ -297,7 +298,8 @@ figure(
 # One trap. If the decoder is free, scale the code by $1/c$ and the decoder's weights by $c$: the
 # reconstruction stays, the penalty shrinks by $c$. With $c \to \infty$ the charge costs nothing and
 # sparsifies nothing. So the decoder's weights must be held: we take a linear one,
-# $g(h) = \sum_j h_j d_j + b$, whose **atoms** $d_j$ have length one ({cite}`olshausen1996`).
+# $g(h) = \sum_j h_j d_j + b$, whose **atoms** $d_j$ have length one
+# ([Olshausen and Field 1996](https://doi.org/10.1038/381607a0)).
 
 
 # %%
@@ -386,7 +388,8 @@ assert used["free"] > 1.5 * used["held"]
 # ## 5 Denoising: give back what was never shown
 #
 # *Derive.* A wide door without any charge learns the identity, and an identity knows nothing about digits.
-# Another way to forbid it ({cite}`vincent2008`): show the network a damaged image and ask for the whole one,
+# Another way to forbid it ([Vincent et al. 2008](https://doi.org/10.1145/1390156.1390294)): show the
+# network a damaged image and ask for the whole one,
 #
 # $$
 # \mathcal{L}_{\text{denoise}} = \mathbb{E}\,\lVert x - r(\tilde x) \rVert^2, \qquad
@@ -394,7 +397,8 @@ assert used["free"] > 1.5 * used["held"]
 # $$ (ae-denoising)
 #
 # What does the best possible $r$ do? This is a regression of $x$ on $\tilde x$ by squared error, and we
-# know from [the last chapter](00_start.ipynb) what squared error asks for, the conditional mean:
+# know from [the last chapter](00_start.ipynb#start-conditional-mean) what squared error asks for, the
+# conditional mean:
 #
 # $$ r^\star(\tilde x) = \mathbb{E}[x \mid \tilde x], $$ (ae-denoising-optimal)
 #
@@ -428,8 +432,9 @@ assert used["free"] > 1.5 * used["held"]
 # $$ \mathbb{E}[x \mid \tilde x] = \tilde x + \sigma^2\, \nabla \log p(\tilde x). $$ (ae-tweedie)
 #
 # **The best denoiser takes a step uphill in the log-density of the noisy data.** The formula is Tweedie's
-# ({cite}`efron2011`); a trained denoiser thus knows the slope of a density, which is the door to diffusion
-# models. We check it where the slope is known exactly: a ring of six Gaussians in the plane.
+# ([Efron 2011](https://doi.org/10.1198/jasa.2011.tm11181)); a trained denoiser thus knows the slope of a
+# density, which is the door to diffusion models. We check it where the slope is known exactly: a ring of
+# six Gaussians in the plane.
 
 # %%
 SIGMA = 0.5
@@ -549,7 +554,8 @@ figure(
 #
 # since $\mathbb{E}[\varepsilon^\top A\,\varepsilon] = \operatorname{tr} A$ and
 # $\operatorname{tr} J^\top J = \sum_{j,i} J_{ji}^2$ (the terms of third order vanish because odd moments of
-# $\varepsilon$ do). So instead of drawing noise one can charge for the Jacobian itself ({cite}`rifai2011`):
+# $\varepsilon$ do). So instead of drawing noise one can charge for the Jacobian itself
+# ([Rifai et al. 2011](https://mlanthology.org/icml/2011/rifai2011icml-contractive/)):
 #
 # $$
 # \mathcal{L}_{\text{contract}}
@@ -709,8 +715,9 @@ show(contractive_penalty)
 # smears. Let us measure the smears, in three ways. Is an image as near to some training image as real test
 # images are? How sure of its digit is a classifier that was trained on real ones? And how far is a set of
 # them from the test set: the **Fréchet distance** between the two clouds of that classifier's 64 inner
-# features, each described by its mean and covariance ({cite}`heusel2017`; 447 images on either side
-# throughout, since the number matters).
+# features, each described by its mean and covariance
+# ([Heusel et al. 2017](https://arxiv.org/abs/1706.08500); 447 images on either side throughout, since the
+# number matters).
 
 # %%
 classifier = digits_features()
@@ -905,7 +912,7 @@ assert min(table[k][1] for k in WIDTHS) > 0.8 * table[2][1]  # no gain worth the
 # things**, and {eq}`ae-mse` asks for the first.
 #
 # What would it take? Codes drawn from where codes are. Fit a better density to them *after* training, a
-# mixture of ten Gaussians, and draw from that ({cite}`ghosh2020`):
+# mixture of ten Gaussians, and draw from that ([Ghosh et al. 2020](https://arxiv.org/abs/1903.12436)):
 
 
 # %%
@@ -1004,11 +1011,19 @@ figure(
 # :::
 #
 # **Exercises.** [Exercises to this chapter](../exercises/01_autoencoder.ipynb): the denoising loss, the
-# contractive penalty of any encoder, why L1 makes zeros, what a linear bottleneck throws away.
+# contractive penalty of any encoder, why L1 makes zeros,
+# [what a linear bottleneck throws away](../exercises/01_autoencoder.ipynb#exercise-1-4).
 #
-# **References.** Deep autoencoders against PCA: {cite}`hinton2006`; the linear case: {cite}`baldi1989`.
-# Sparse codes: {cite}`olshausen1996`. Denoising: {cite}`vincent2008`, {cite}`vincent2010`; its link to the
-# slope of the density: {cite}`efron2011`, {cite}`alain2014`. Contractive: {cite}`rifai2011`. A density
-# fitted to the codes afterwards: {cite}`ghosh2020`. A chapter on all of them: {cite}`goodfellow2016`.
+# **References.** Deep autoencoders against PCA:
+# [Hinton and Salakhutdinov 2006](https://doi.org/10.1126/science.1127647); the linear case:
+# [Baldi and Hornik 1989](https://doi.org/10.1016/0893-6080%2889%2990014-2). Sparse codes:
+# [Olshausen and Field 1996](https://doi.org/10.1038/381607a0). Denoising:
+# [Vincent et al. 2008](https://doi.org/10.1145/1390156.1390294),
+# [Vincent et al. 2010](https://jmlr.org/papers/v11/vincent10a.html); its link to the slope of the density:
+# [Efron 2011](https://doi.org/10.1198/jasa.2011.tm11181),
+# [Alain and Bengio 2014](https://arxiv.org/abs/1211.4246). Contractive:
+# [Rifai et al. 2011](https://mlanthology.org/icml/2011/rifai2011icml-contractive/). A density fitted to the
+# codes afterwards: [Ghosh et al. 2020](https://arxiv.org/abs/1903.12436). A chapter on all of them:
+# [Goodfellow et al. 2016](https://www.deeplearningbook.org).
 #
 # **Next.** [Variational autoencoders](02_vae.ipynb) answer the question.

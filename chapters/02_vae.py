@@ -119,9 +119,10 @@ print(
 # \mid x)}\right] \;\ge\; \mathbb{E}_{q_\phi(z \mid x)}\!\left[\log\frac{p_\theta(x \mid z)\,p(z)}{q_\phi(z
 # \mid x)}\right] =: \mathcal{L}(x; \theta, \phi). $$ (vae-elbo-jensen)
 #
-# $\mathcal{L}$ is the **evidence lower bound**, ELBO ({cite}`kingma2014vae`; {cite}`rezende2014`): the
-# evidence is $\log p_\theta(x)$. The mean of a logarithm is what we wanted, because one draw of $z$
-# estimates it without bias.
+# $\mathcal{L}$ is the **evidence lower bound**, ELBO
+# ([Kingma and Welling 2014](https://arxiv.org/abs/1312.6114);
+# [Rezende et al. 2014](https://arxiv.org/abs/1401.4082)): the evidence is $\log p_\theta(x)$. The mean of a
+# logarithm is what we wanted, because one draw of $z$ estimates it without bias.
 #
 # ## 3 The bound again, with its gap
 #
@@ -251,7 +252,8 @@ frames(
 #
 # The **baseline** $b$ may be any constant, because
 # $\mathbb{E}_q[\nabla_\phi \log q_\phi] = \nabla_\phi \int q_\phi = 0$. This estimator (REINFORCE,
-# {cite}`williams1992`) asks nothing of $f$, not even that it have a derivative.
+# [Williams 1992](https://doi.org/10.1007/BF00992696)) asks nothing of $f$, not even that it have a
+# derivative.
 #
 # **Reparameterisation.** Move the randomness out of the way. A Gaussian draw is a fixed noise, stretched
 # and shifted,
@@ -340,8 +342,9 @@ assert variance["score function, baseline"][-1] > 100 * variance["reparameterise
 #
 # It never exceeds one half, and falls to zero at both ends, as slowly as $1/|\ell|$. Cross-entropy on grey
 # pixels leaves out $-\log C(\rho)$, at least $\log 2$ nats a pixel, and not a constant: it depends on the
-# decoder's output ({cite}`loaizaganem2019`). The resulting number is not the log-probability of anything,
-# and adding a KL in nats to it weighs the two terms in a way that nobody chose.
+# decoder's output ([Loaiza-Ganem and Cunningham 2019](https://arxiv.org/abs/1907.06845)). The resulting
+# number is not the log-probability of anything, and adding a KL in nats to it weighs the two terms in a way
+# that nobody chose.
 #
 # **Real pixels: Gaussian.** With mean $m_i(z)$ and variance $s^2$,
 #
@@ -392,8 +395,9 @@ assert variance["score function, baseline"][-1] > 100 * variance["reparameterise
 # $$ p(x_i \mid z) = F\big(x_i + \tfrac{\Delta}{2}\big) - F\big(x_i - \tfrac{\Delta}{2}\big), \qquad F(1 +
 # \tfrac{\Delta}{2}) := 1, \quad F(-1 - \tfrac{\Delta}{2}) := 0, $$ (vae-discretised-logistic)
 #
-# the discretised logistic ({cite}`kingma2016iaf`; {cite}`salimans2017pixelcnnpp`). All four sum to one:
-# their values in nats can be compared with one another, and with the yardstick of the opening.
+# the discretised logistic ([Kingma et al. 2016](https://arxiv.org/abs/1606.04934);
+# [Salimans et al. 2017](https://arxiv.org/abs/1701.05517)). All four sum to one: their values in nats can
+# be compared with one another, and with the yardstick of the opening.
 
 # %%
 levels = torch.arange(17.0)
@@ -622,8 +626,9 @@ frames(
 # \text{ on } x} + \underbrace{\mathrm{KL}\big(q(z)\,\|\,p(z)\big)}_{\text{waste}}. $$ (vae-aggregate)
 #
 # The first part is what the code says about the image. The second buys nothing, and a prior that moves
-# towards $q(z)$ saves it ({cite}`tomczak2018`). Ten kinds of digits make a cloud with clumps, so take a
-# mixture of $M$ Gaussians with weights, means and variances learnt along with the rest:
+# towards $q(z)$ saves it ([Tomczak and Welling 2018](https://arxiv.org/abs/1705.07120)). Ten kinds of
+# digits make a cloud with clumps, so take a mixture of $M$ Gaussians with weights, means and variances
+# learnt along with the rest:
 #
 # $$ p(z) = \sum_{m=1}^{M} \pi_m\,
 # \mathcal{N}\big(z;\, \nu_m, \operatorname{diag} \tau_m^2\big). $$ (vae-mixture-prior)
@@ -739,7 +744,7 @@ assert fd_real < fd_best < fd_plain
 # All numbers so far are bounds. By {eq}`vae-elbo-gap` they are too pessimistic by the KL from encoder to
 # posterior, which we cannot compute. But Jensen's inequality loses less when the quantity in the mean
 # scatters less, and averages scatter less. Draw $K$ codes and average the weights *inside* the logarithm
-# ({cite}`burda2016`):
+# ([Burda et al. 2016](https://arxiv.org/abs/1509.00519)):
 #
 # $$ \mathcal{L}_K(x) = \mathbb{E}\left[\log \frac1K \sum_{k=1}^{K} w_k\right], \qquad w_k =
 # \frac{p_\theta(x \mid z_k)\, p(z_k)}{q_\phi(z_k \mid x)}, \quad z_k \sim q_\phi(z \mid x) \text{
@@ -827,8 +832,8 @@ assert curve[0] - own > own - curve[-1]  # the network costs more than the shape
 
 # %% [markdown]
 # **What it means.** Most of the gap is the price of one network that serves all images (the **amortisation
-# gap**, {cite}`cremer2018`), and only the rest is the price of the Gaussian family. When two papers compare
-# likelihoods, ask which bound, and which $K$.
+# gap**, [Cremer et al. 2018](https://arxiv.org/abs/1801.03558)), and only the rest is the price of the
+# Gaussian family. When two papers compare likelihoods, ask which bound, and which $K$.
 #
 # ## 11 Break it: the wrong reduction
 #
@@ -851,9 +856,11 @@ assert curve[0] - own > own - curve[-1]  # the network costs more than the shape
 # posterior equals the prior, and the latent is dead. This is the *global optimum of the exact likelihood*;
 # no encoder is to blame. With a linear decoder in $D$ dimensions, whose bias takes up the mean of the data,
 # one may turn $z$ so that its columns lie along the principal axes; the likelihood is then a product, and
-# the same holds for each axis with $V$ its variance ({cite}`tipping1999`; {cite}`lucas2019`). So the
-# eigenvalues of the data's covariance should tell how many latents of a *linear* VAE survive, and its rate.
-# A curved decoder may pack the same nats into fewer latents; the second line of each pair shows ours.
+# the same holds for each axis with $V$ its variance
+# ([Tipping and Bishop 1999](https://doi.org/10.1111/1467-9868.00196);
+# [Lucas et al. 2019](https://arxiv.org/abs/1911.02469)). So the eigenvalues of the data's covariance should
+# tell how many latents of a *linear* VAE survive, and its rate. A curved decoder may pack the same nats
+# into fewer latents; the second line of each pair shows ours.
 
 # %%
 axes_variance = torch.linalg.eigvalsh(torch.cov(as_images(x_train).flatten(1).T)).flip(0)  # (64,)
@@ -929,7 +936,8 @@ figure(
 # and columns away, which in training are there to be looked at. (This is an autoregressive model, the topic
 # of a later chapter.) At the start the code is noise and the neighbours are not, so the decoder learns to
 # rely on the neighbours; the rate is then pure cost, and the encoder shuts down before the decoder has
-# learnt to listen. This is **posterior collapse** ({cite}`bowman2016`).
+# learnt to listen. This is **posterior collapse**
+# ([Bowman et al. 2016](https://doi.org/10.18653/v1/K16-1002)).
 
 
 # %%
@@ -964,8 +972,9 @@ class NeighbourVAE(nn.Module):
 #
 # $$ \beta_i = \min(1,\, i/N). $$ (vae-warmup)
 #
-# **Free bits** ({cite}`kingma2016iaf`) make the first $\lambda$ nats of every latent free of charge, so
-# that nothing is gained by shutting it down (here over a batch of $B$ images):
+# **Free bits** ([Kingma et al. 2016](https://arxiv.org/abs/1606.04934)) make the first $\lambda$ nats of
+# every latent free of charge, so that nothing is gained by shutting it down (here over a batch of $B$
+# images):
 #
 # $$ \widetilde{\mathcal{L}} = \frac1B\sum_{b=1}^{B} \mathbb{E}\log p_\theta(x_b \mid z_b) - \sum_{j=1}^{J}
 # \max\Big(\lambda,\; \frac1B \sum_{b=1}^{B} \mathrm{KL}_{bj}\Big). $$ (vae-free-bits)
@@ -1048,7 +1057,8 @@ assert min(named["warm-up"], named["free bits"]) > named["plain ELBO"] + 0.1
 # ## 13 Break it: the price of a nat
 #
 # Call the first term of {eq}`vae-elbo-terms` with its sign turned the **distortion**,
-# $-\mathbb{E}_{q_\phi}[\log p_\theta(x \mid z)]$, and put a factor on the rate ({cite}`higgins2017`):
+# $-\mathbb{E}_{q_\phi}[\log p_\theta(x \mid z)]$, and put a factor on the rate
+# ([Higgins et al. 2017](https://openreview.net/forum?id=Sy2fzU9gl)):
 #
 # $$ \mathcal{L}_\beta(x) = \mathbb{E}_{q_\phi}\big[\log p_\theta(x \mid z)\big] - \beta\,
 # \mathrm{KL}\big(q_\phi(z \mid x)\,\|\,p(z)\big). $$ (vae-beta)
@@ -1204,14 +1214,18 @@ if full.samples is not None:
 # :::
 #
 # **Exercises**: [exercises/02_vae.ipynb](../exercises/02_vae.ipynb) asks you for the KL, the draw, the
-# importance-weighted bound and two derivations, checks them on the spot, and gives you a loss with the bug
-# of section 11 to mend.
+# importance-weighted bound and two derivations, checks them on the spot, and gives you
+# [a loss with the bug of section 11](../exercises/02_vae.ipynb#exercise-2-3) to mend.
 #
 # **Next.** The decoder of this chapter draws its pixels independently given $z$, and one Gaussian $z$ has
 # to explain all agreement between them. The coming chapters give up one thing each: GANs the likelihood,
 # flows the freedom of the network, autoregressive models the sampling in one pass, diffusion models the
 # single step.
 #
-# **References.** {cite}`kingma2014vae` and {cite}`rezende2014` are the two origins; {cite}`burda2016` for
-# section 10, {cite}`bowman2016` and {cite}`lucas2019` for collapse, {cite}`higgins2017` for $\beta$. The
-# numbered equations are tested in `tests/equations/test_vae.py`.
+# **References.** [Kingma and Welling 2014](https://arxiv.org/abs/1312.6114) and
+# [Rezende et al. 2014](https://arxiv.org/abs/1401.4082) are the two origins;
+# [Burda et al. 2016](https://arxiv.org/abs/1509.00519) for section 10,
+# [Bowman et al. 2016](https://doi.org/10.18653/v1/K16-1002) and
+# [Lucas et al. 2019](https://arxiv.org/abs/1911.02469) for collapse,
+# [Higgins et al. 2017](https://openreview.net/forum?id=Sy2fzU9gl) for $\beta$. The numbered equations are
+# tested in `tests/equations/test_vae.py`.

@@ -105,7 +105,8 @@ assert torch.allclose(torch.cov(first.T), torch.cov(x_real.T), atol=1e-3)
 # noise $z \sim \mathcal{N}(0, I)$ into samples $G(z)$; their density is called $q(x)$, and nobody needs to
 # be able to compute it. A **discriminator** $D(x) \in (0, 1)$, the judge, states its belief that $x$ came
 # from nature. It sees as many real samples as forged ones and is scored by log-likelihood, like any
-# classifier of two classes. It wants the score high; the generator wants it low ({cite}`goodfellow2014`):
+# classifier of two classes. It wants the score high; the generator wants it low
+# ([Goodfellow et al. 2014](https://arxiv.org/abs/1406.2661)):
 #
 # $$ \min_G \max_D V(D, G), \qquad V(D, G) = \mathbb{E}_{x \sim p}\big[\log D(x)\big] +
 # \mathbb{E}_{z}\big[\log\big(1 - D(G(z))\big)\big]. $$ (gan-minimax)
@@ -152,8 +153,8 @@ assert torch.allclose(torch.cov(first.T), torch.cov(x_real.T), atol=1e-3)
 # \mathrm{KL}(q\,\|\,m) - 2\log 2 = 2\,\mathrm{JS}(p, q) - \log 4, $$ (gan-value-js)
 #
 # where $\mathrm{JS}(p, q) = \tfrac12 \mathrm{KL}(p \| m) + \tfrac12 \mathrm{KL}(q \| m)$ is the
-# **Jensen-Shannon divergence** ({cite}`lin1991`). A KL divergence is never negative, and zero only between
-# equals; so $\mathrm{JS} \ge 0$ with equality exactly when $p = m = q$.
+# **Jensen-Shannon divergence** ([Lin 1991](https://doi.org/10.1109/18.61115)). A KL divergence is never
+# negative, and zero only between equals; so $\mathrm{JS} \ge 0$ with equality exactly when $p = m = q$.
 #
 # :::{prf:theorem} The optimum of the game
 # :label: thm-optimum
@@ -322,9 +323,9 @@ assert -math.log(4) - 0.001 < best_value < -math.log(4) + 0.03  # the global opt
 # $$ \nabla_\theta\, \mathbb{E}_{q_\theta}\big[-\log D^\star\big] = \nabla_\theta
 # \big[\mathrm{KL}(q_\theta\,\|\,p) - 2\,\mathrm{JS}(p, q_\theta)\big] $$ (gan-non-saturating)
 #
-# ({cite}`arjovsky2017principled`). A *reverse* KL: the start chapter showed its taste. It punishes
-# forgeries where nature has none, and hardly minds what the forger leaves out; the subtracted JS leans the
-# same way. Remember this when modes go missing.
+# ([Arjovsky and Bottou 2017](https://arxiv.org/abs/1701.04862)). A *reverse* KL: the start chapter showed
+# its taste. It punishes forgeries where nature has none, and hardly minds what the forger leaves out; the
+# subtracted JS leans the same way. Remember this when modes go missing.
 #
 # See it where all is known: $p = \mathcal{N}(0, 1)$, $q_\theta = \mathcal{N}(\theta, 1)$. Then
 # $\ell^\star(x) = \theta^2/2 - \theta x$ and the slope of $\ell^\star$ is $-\theta$ everywhere, so by
@@ -386,7 +387,7 @@ assert non_saturating[six] > 0.95 * THETAS[six]
 # ## 6 Derive: a judge for every divergence
 #
 # JS was not chosen; it came out of a particular score. Other scores give other divergences. Take any convex
-# $f$ on $(0, \infty)$ and define ({cite}`nowozin2016`)
+# $f$ on $(0, \infty)$ and define ([Nowozin et al. 2016](https://arxiv.org/abs/1606.00709))
 #
 # $$ D_f(p\,\|\,q) = \int q(x)\, f\!\left(\frac{p(x)}{q(x)}\right) dx \;\ge\; f(1), $$ (gan-f-divergence)
 #
@@ -535,7 +536,8 @@ figure(
 # lump and forgets the other. The GAN's row, JS, covers as well: so JS is not what makes modes go missing.
 # What codes minimise is {eq}`gan-non-saturating`, and its first term is the reverse KL. But beware of the
 # argument "GAN samples are sharp because of the divergence": the bound is loose for a judge that is not the
-# best, and all the judges of this table train sharp generators ({cite}`nowozin2016`).
+# best, and all the judges of this table train sharp generators
+# ([Nowozin et al. 2016](https://arxiv.org/abs/1606.00709)).
 
 # %%
 p_mean = (log_p.exp() * x).sum().item() * dx
@@ -709,9 +711,9 @@ assert (late - early).abs().max() < 0.25
 assert fd[MLP_STEPS] < 0.8 * fd[middle]
 
 # %% [markdown]
-# **DCGAN** ({cite}`radford2016`) replaces the linear layers by strided convolutions, transposed ones in the
-# generator, with batch normalisation on both sides. Its rules made GANs work on photographs. At 8 pixels
-# there are two such layers. Will it beat the perceptron here?
+# **DCGAN** ([Radford et al. 2016](https://arxiv.org/abs/1511.06434)) replaces the linear layers by strided
+# convolutions, transposed ones in the generator, with batch normalisation on both sides. Its rules made
+# GANs work on photographs. At 8 pixels there are two such layers. Will it beat the perceptron here?
 
 # %%
 with seeded(0):
@@ -801,8 +803,8 @@ assert (collapsed_losses - good_losses[-100:].mean(0)).abs().max() < 0.5
 #
 # Each changes one thing in this broken setting; the measure stays the same.
 #
-# **Label smoothing** ({cite}`salimans2016`). Score the judge on real samples as if they were real with
-# probability $a = 0.9$ only. Pointwise as in section 2, now with
+# **Label smoothing** ([Salimans et al. 2016](https://arxiv.org/abs/1606.03498)). Score the judge on real
+# samples as if they were real with probability $a = 0.9$ only. Pointwise as in section 2, now with
 # $a\,p \log D + \big((1 - a)\,p + q\big) \log(1 - D)$,
 #
 # $$
@@ -812,8 +814,9 @@ assert (collapsed_losses - good_losses[-100:].mean(0)).abs().max() < 0.5
 # the judge can never be certain. (One side only: with a smoothed target $b > 0$ for forgeries, $b\,q$ would
 # join the numerator, and where $p \approx 0$ the judge would praise the generator's present errors.)
 #
-# **Feature matching** ({cite}`salimans2016`). Don't ask the forger to please the judge; ask that its
-# samples have, on average, the same hidden features $h$ of the judge as real ones:
+# **Feature matching** ([Salimans et al. 2016](https://arxiv.org/abs/1606.03498)). Don't ask the forger to
+# please the judge; ask that its samples have, on average, the same hidden features $h$ of the judge as real
+# ones:
 #
 # $$
 # L_G = \bigg\lVert \frac1B \sum_{b=1}^{B} h(x_b) - \frac1B \sum_{b=1}^{B} h(G(z_b)) \bigg\rVert_2^2.
@@ -821,16 +824,16 @@ assert (collapsed_losses - good_losses[-100:].mean(0)).abs().max() < 0.5
 #
 # This is a loss on a *batch*: a batch of equal samples has the wrong mean.
 #
-# **Minibatch discrimination** ({cite}`salimans2016`). Let the judge see the batch too. Project the features
-# of sample $b$ to $K$ short rows $M_{bk}$, and append
+# **Minibatch discrimination** ([Salimans et al. 2016](https://arxiv.org/abs/1606.03498)). Let the judge see
+# the batch too. Project the features of sample $b$ to $K$ short rows $M_{bk}$, and append
 #
 # $$ o_{bk} = \sum_{b'=1}^{B} \exp\big(-\lVert M_{bk} - M_{b'k} \rVert_1\big), $$ (gan-minibatch)
 #
 # which counts the neighbours of $b$ among the samples that came with it (itself included:
 # $1 \le o_{bk} \le B$). A batch of copies gives itself away.
 #
-# **Two time scales** ({cite}`heusel2017`). Give the faster step to the judge, so that it is near its best
-# when the generator moves. Here: swap the two step sizes.
+# **Two time scales** ([Heusel et al. 2017](https://arxiv.org/abs/1706.08500)). Give the faster step to the
+# judge, so that it is near its best when the generator moves. Here: swap the two step sizes.
 
 
 # %%
@@ -913,8 +916,8 @@ assert mean_of("label smoothing", "entropy") < mean_of("feature matching", "entr
 # ## 12 Looking ahead: the unrolled GAN
 #
 # The argument of section 10 says that the generator optimises against a judge that will not stay. So let it
-# see the judge's answer coming ({cite}`metz2017`). Let the judge take $K$ steps of gradient descent on its
-# loss $L_D$, in thought only,
+# see the judge's answer coming ([Metz et al. 2017](https://arxiv.org/abs/1611.02163)). Let the judge take
+# $K$ steps of gradient descent on its loss $L_D$, in thought only,
 #
 # $$
 # \omega^0 = \omega, \qquad \omega^{k+1} = \omega^k - \eta\, \nabla_\omega L_D(\omega^k, \theta),
@@ -1068,12 +1071,17 @@ if full.samples is not None:
 # :::
 #
 # **Exercises**: [exercises/03_gan.ipynb](../exercises/03_gan.ipynb) asks you for JS from samples and both
-# losses on logits, has a loop with three bugs to find and a collapse to predict, and lets you design a score
-# that no forger gets past and derive the divergence behind least squares.
+# losses on logits, has [a loop with three bugs](../exercises/03_gan.ipynb#exercise-3-3) to find and a
+# collapse to predict, and lets you design a score that no forger gets past and derive the divergence behind
+# least squares.
 #
-# **References.** {cite}`goodfellow2014` is the origin, sections 1 to 3; {cite}`arjovsky2017principled` for
-# the gradients; {cite}`nowozin2016` for the table; {cite}`radford2016` for DCGAN; {cite}`salimans2016`,
-# {cite}`heusel2017` and {cite}`metz2017` for the cures. The numbered equations are tested in
+# **References.** [Goodfellow et al. 2014](https://arxiv.org/abs/1406.2661) is the origin, sections 1 to 3;
+# [Arjovsky and Bottou 2017](https://arxiv.org/abs/1701.04862) for the gradients;
+# [Nowozin et al. 2016](https://arxiv.org/abs/1606.00709) for the table;
+# [Radford et al. 2016](https://arxiv.org/abs/1511.06434) for DCGAN;
+# [Salimans et al. 2016](https://arxiv.org/abs/1606.03498),
+# [Heusel et al. 2017](https://arxiv.org/abs/1706.08500) and
+# [Metz et al. 2017](https://arxiv.org/abs/1611.02163) for the cures. The numbered equations are tested in
 # `tests/equations/test_gan.py`.
 #
 # **Next.** JS is flat where distributions don't overlap, whatever loss the generator takes. A distance that

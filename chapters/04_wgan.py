@@ -96,7 +96,7 @@ figure(
 # Is that an accident of lines? A generator with 32 latents draws on a set of at most 32 dimensions, however
 # many pixels there are; images of digits, too, fill little of the space of all pixels. Two such sets, in
 # general position, meet in a set of no mass, as two curves in space don't meet at all
-# ({cite}`arjovsky2017principled`).
+# ([Arjovsky and Bottou 2017](https://arxiv.org/abs/1701.04862)).
 #
 # What does a judge make of it? The best one answers 1 on one line and 0 on the other; a network comes as
 # near to that as its weights allow. We let a judge train against forgers who stand still at $\theta = 1$,
@@ -137,8 +137,8 @@ assert pull[600] < 0.02 * best_pull  # the better the judge, the less the forger
 
 # %% [markdown]
 # Once the judge has learnt anything, it shrinks to nothing; this is the saturation of the
-# [last chapter](03_gan.ipynb), now for every $\theta$ at once. The non-saturating loss restores a *size*,
-# but the landscape beneath stays flat. We need another distance.
+# [last chapter](03_gan.ipynb#gan-saturating-gradient), now for every $\theta$ at once. The non-saturating
+# loss restores a *size*, but the landscape beneath stays flat. We need another distance.
 #
 # ## 2 Derive: the cost of moving earth
 #
@@ -219,7 +219,7 @@ for theta in (0.0, 0.1, 1.0, 2.5):
 # $f(y_j) \le -\psi_j$. Hence
 # $\mathbb{E}_p f - \mathbb{E}_q f \ge \sum p_i \varphi_i + \sum q_j \psi_j = W_1$, and by
 # {eq}`wgan-weak-duality` it can't be more. For distributions in general the same is true
-# ({cite}`villani2003`, theorem 1.14):
+# ([Villani 2003](https://doi.org/10.1090/gsm/058), theorem 1.14):
 #
 # :::{prf:theorem} Kantorovich-Rubinstein
 # :label: thm-kantorovich-rubinstein
@@ -427,8 +427,9 @@ frames(
 #
 # ## 6 Write and run: a critic that measures
 #
-# Put {eq}`wgan-dual` into the place of the judge ({cite}`arjovsky2017wgan`). The generator $G_\theta$
-# minimises what a critic $f$ maximises:
+# Put {eq}`wgan-dual` into the place of the judge
+# ([Arjovsky et al. 2017](https://arxiv.org/abs/1701.07875)). The generator $G_\theta$ minimises what a
+# critic $f$ maximises:
 #
 # $$ \min_\theta \max_{\lVert f \rVert_L \le 1} \mathbb{E}_{x \sim p}[f(x)] - \mathbb{E}_z[f(G_\theta(z))],
 # \qquad \nabla_\theta W_1 = -\mathbb{E}_z\big[\nabla_\theta f^\star(G_\theta(z))\big]. $$ (wgan-critic)
@@ -499,7 +500,7 @@ assert share < 1  # weak duality
 # ## 7 Weight clipping, and what it does
 #
 # The first Wasserstein GANs cut every weight and bias back to a small box after each step
-# ({cite}`arjovsky2017wgan`):
+# ([Arjovsky et al. 2017](https://arxiv.org/abs/1701.07875)):
 #
 # $$
 # w \leftarrow \min\big(\max(w, -c),\, c\big); \qquad\text{for } f(x) = w \cdot x: \quad w^\star = c\,
@@ -578,9 +579,10 @@ figure(
 
 # %% [markdown]
 # **What it means.** The weights sit at the walls, as predicted. With $\pm c$ as its only words a network
-# can't say much: of the zigzag a V is left. ({cite}`gulrajani2017` showed the same in the plane.) And $c$
-# decides the slope, through a cube in this small network: from far below 1, where hardly any gradient
-# arrives, to far above. The estimate's scale is an accident of $c$, of the widths and of the depth.
+# can't say much: of the zigzag a V is left. ([Gulrajani et al. 2017](https://arxiv.org/abs/1704.00028)
+# showed the same in the plane.) And $c$ decides the slope, through a cube in this small network: from far
+# below 1, where hardly any gradient arrives, to far above. The estimate's scale is an accident of $c$, of
+# the widths and of the depth.
 #
 # ## 8 Derive: slope one on the way
 #
@@ -601,12 +603,13 @@ figure(
 # $$ \nabla f^\star\big(\varepsilon x + (1 - \varepsilon) y\big) = \frac{x - y}{\lVert x - y \rVert}
 # \qquad\text{for } (x, y) \sim \pi^\star,\ 0 < \varepsilon < 1 $$ (wgan-slope-one)
 #
-# ({cite}`gulrajani2017`, proposition 1). Read it as a generator: *every forged sample is pulled straight
-# towards the real one that the best plan assigns to it, with force 1.* You saw it in the figure of section 3.
+# ([Gulrajani et al. 2017](https://arxiv.org/abs/1704.00028), proposition 1). Read it as a generator: *every
+# forged sample is pulled straight towards the real one that the best plan assigns to it, with force 1.* You
+# saw it in the figure of section 3.
 #
 # So $\lVert \nabla f \rVert = 1$ is something to ask for, on the lines between coupled points. We don't
 # have $\pi^\star$. The **gradient penalty** takes lines between *any* real and any forged sample
-# ({cite}`gulrajani2017`), and adds to the critic's loss
+# ([Gulrajani et al. 2017](https://arxiv.org/abs/1704.00028)), and adds to the critic's loss
 #
 # $$
 # \lambda\, \mathbb{E}\Big[\big(\lVert \nabla_{\hat x} f(\hat x) \rVert_2 - 1\big)^2\Big], \qquad \hat x =
@@ -714,9 +717,10 @@ figure(
 # says, and measures nothing. To turn a piece of slope $-1$ into one of slope $+1$ it would have to pass
 # slope 0, where the penalty charges $\lambda$, more than there is to gain: the demand "slope equal to 1"
 # isn't convex, "slope at most 1" is. And {eq}`wgan-slope-one` never asked for slope 1 between points that
-# the plan doesn't couple; the lines of the penalty are mostly of that kind. {cite}`petzka2018` make this
-# case for one side. In many dimensions a gradient can turn around at full length, without passing zero. The
-# two-sided penalty is what the paper and most codes use, and what we use on the digits, where it works.
+# the plan doesn't couple; the lines of the penalty are mostly of that kind.
+# [Petzka et al. 2018](https://arxiv.org/abs/1709.08894) make this case for one side. In many dimensions a
+# gradient can turn around at full length, without passing zero. The two-sided penalty is what the paper and
+# most codes use, and what we use on the digits, where it works.
 #
 # Back to the two lines of the beginning. There a judge's pull on the forger died as the judge got better.
 # What does {eq}`wgan-penalty-bias` predict for the critic's pull? (The lines are at distance 1.)
@@ -761,9 +765,9 @@ figure(
 # $$ \lVert f \rVert_L \le \prod_{l=1}^{L} \sigma(W_l), \qquad\text{hence use } \bar W_l = W_l /
 # \sigma(W_l)\text{, and } \lVert f \rVert_L \le 1 $$ (wgan-spectral-norm)
 #
-# ({cite}`miyato2018`), for activations that stretch nothing. $\sigma(W)$, the **spectral norm**, is the
-# largest singular value. An SVD per layer and step would be dear. But write
-# $W = \sum_k \sigma_k u_k v_k^\top$. One round of the **power iteration**,
+# ([Miyato et al. 2018](https://arxiv.org/abs/1802.05957)), for activations that stretch nothing.
+# $\sigma(W)$, the **spectral norm**, is the largest singular value. An SVD per layer and step would be
+# dear. But write $W = \sum_k \sigma_k u_k v_k^\top$. One round of the **power iteration**,
 #
 # $$ v \leftarrow \frac{W^\top u}{\lVert W^\top u \rVert}, \qquad u \leftarrow \frac{W v}{\lVert W v
 # \rVert}, \qquad \sigma(W) \approx u^\top W v, $$ (wgan-power-iteration)
@@ -1307,13 +1311,16 @@ for name, shape in (("sample", (1000, 1, 1, 1)), ("pixel", real.shape)):
 #
 # **Exercises**: [exercises/04_wgan.ipynb](../exercises/04_wgan.ipynb) asks you for the distance of two
 # samples of different size and the penalty for images, has a critic's step with three bugs to find and a
-# forger's way to predict, and lets you design a bound that no critic can break and derive the distance of two
-# Gaussians with its critic.
+# forger's way to predict, and lets you design a bound that no critic can break and derive
+# [the distance of two Gaussians](../exercises/04_wgan.ipynb#exercise-4-6) with its critic.
 #
-# **References.** {cite}`villani2003` for sections 2 to 4; {cite}`arjovsky2017principled` and
-# {cite}`arjovsky2017wgan` for sections 1, 6 and 7; {cite}`gulrajani2017` and {cite}`petzka2018` for the
-# penalties; {cite}`miyato2018` for spectral normalisation. The numbered equations are tested in
-# `tests/equations/test_wgan.py`.
+# **References.** [Villani 2003](https://doi.org/10.1090/gsm/058) for sections 2 to 4;
+# [Arjovsky and Bottou 2017](https://arxiv.org/abs/1701.04862) and
+# [Arjovsky et al. 2017](https://arxiv.org/abs/1701.07875) for sections 1, 6 and 7;
+# [Gulrajani et al. 2017](https://arxiv.org/abs/1704.00028) and
+# [Petzka et al. 2018](https://arxiv.org/abs/1709.08894) for the penalties;
+# [Miyato et al. 2018](https://arxiv.org/abs/1802.05957) for spectral normalisation. The numbered equations
+# are tested in `tests/equations/test_wgan.py`.
 #
 # **Next.** Both chapters on adversaries gave up the likelihood. [Normalising flows](05_flow.ipynb) get it
 # back, exactly, by never losing track of volume.

@@ -157,7 +157,8 @@ figure(
 #
 # ## 2 Write and run: two parameters on the line
 #
-# A family with two parameters that one can watch ({cite}`jones2009`):
+# A family with two parameters that one can watch
+# ([Jones and Pewsey 2009](https://doi.org/10.1093/biomet/asp053)):
 # $z = \sinh(\delta \operatorname{arsinh} x - \epsilon)$. Each of the three steps is increasing if
 # $\delta > 0$, and the chain rule gives the slope,
 # $f'(x) = \cosh(\delta \operatorname{arsinh} x - \epsilon)\,\delta / \sqrt{1 + x^2}$.
@@ -394,7 +395,7 @@ class Chain(nn.Module):  # eq. (flow-compose)
 #
 # Which layer has an inverse and a determinant for free, and still a network inside? Cut the $D$ entries
 # into two parts, $x = (x_a, x_b)$. Keep one, and let it decide what happens to the other. The simplest
-# thing to do to the other is to shift it ({cite}`dinh2015`):
+# thing to do to the other is to shift it ([Dinh et al. 2015](https://arxiv.org/abs/1410.8516)):
 #
 # $$ z_a = x_a, \quad z_b = x_b + t(x_a) \qquad\Longleftrightarrow\qquad x_a = z_a, \quad x_b = z_b -
 # t(z_a). $$ (flow-additive)
@@ -402,7 +403,8 @@ class Chain(nn.Module):  # eq. (flow-compose)
 # Look at the inverse. It needs $t(z_a)$, and $z_a$ is $x_a$, which is there: *the network $t$ is never
 # inverted*. It may be any function at all, as wide and deep as you like. This is an **additive coupling
 # layer**, and $t$ (with $s$ below) is called its conditioner. Since it only shifts, no volume changes. To
-# change volumes, scale as well ({cite}`dinh2017`), by a factor that is positive by construction:
+# change volumes, scale as well ([Dinh et al. 2017](https://arxiv.org/abs/1605.08803)), by a factor that is
+# positive by construction:
 #
 # $$ z_a = x_a, \quad z_b = x_b \odot e^{s(x_a)} + t(x_a) \quad\Longleftrightarrow\quad x_a = z_a, \quad x_b =
 # \big(z_b - t(z_a)\big) \odot e^{-s(z_a)}. $$ (flow-affine)
@@ -624,11 +626,12 @@ assert kl["alternating"][0] < floor / 3
 #
 # ## 9 Run: how far from the truth, in nats
 #
-# The alternating stack of the last section is the plain model, called RealNVP ({cite}`dinh2017`; the name
-# stands for "real-valued, non-volume-preserving"). Its figure is our yardstick. Two changes, one at a time.
-# First, the activations of the networks: sines for ReLUs, so that $s$ and $t$ are smooth functions that
-# bend often. Second, twice as many couplings. The library's `RealNVP` is the same chain; it keeps the two
-# halves as two tensors that change roles, which saves time.
+# The alternating stack of the last section is the plain model, called RealNVP
+# ([Dinh et al. 2017](https://arxiv.org/abs/1605.08803); the name stands for "real-valued,
+# non-volume-preserving"). Its figure is our yardstick. Two changes, one at a time. First, the activations
+# of the networks: sines for ReLUs, so that $s$ and $t$ are smooth functions that bend often. Second, twice
+# as many couplings. The library's `RealNVP` is the same chain; it keeps the two halves as two tensors that
+# change roles, which saves time.
 
 # %%
 from dgm.flows import RealNVP
@@ -750,8 +753,9 @@ assert torch.equal(forward_path[1][:, 0], forward_path[0][:, 0])  # the first co
 # Given $x_a$, an affine coupling moves $x_b$ by a straight line. Nothing in the argument of section 6 needs
 # a straight line. *Any* increasing function of each entry of $x_b$, with parameters from the network, keeps
 # the Jacobian triangular; we need its slope for the determinant and its inverse for drawing. A **monotone
-# rational-quadratic spline** ({cite}`gregory1982`; {cite}`durkan2019`) has both in closed form, and as many
-# bends as it has bins.
+# rational-quadratic spline** ([Gregory and Delbourgo 1982](https://doi.org/10.1093/imanum/2.2.123);
+# [Durkan et al. 2019](https://arxiv.org/abs/1906.04032)) has both in closed form, and as many bends as it
+# has bins.
 #
 # The spline passes through knots $(x_k, y_k)$, both increasing, with given slopes $\delta_k > 0$ there. In
 # the bin from $x_k$ to $x_{k+1}$ write $\xi = (x - x_k)/(x_{k+1} - x_k)$ for the place in the bin, between
@@ -1035,8 +1039,8 @@ print(f"data in the strip: {truth_in_strip:.1e}")
 # bell, which holds about $m = \Delta z / \sqrt{2\pi}$; so the slope in the gap is about $m\sqrt{2\pi}/w$. A
 # bridge of a millionth needs a slope of a millionth in the gap, beside islands where the slope is of the
 # order of $1/0.3$: an inverse that is some million times as steep in the one place as in the other, from
-# networks that we want smooth ({cite}`cornish2020`). Samples on the bridge, and a KL that stalls, are the
-# usual sign that the data have a shape that the base has not.
+# networks that we want smooth ([Cornish et al. 2020](https://arxiv.org/abs/1909.13833)). Samples on the
+# bridge, and a KL that stalls, are the usual sign that the data have a shape that the base has not.
 
 # %%
 shares = [row[1] for row in bridges.values()]
@@ -1085,7 +1089,8 @@ print(f"entropy {entropy_P:.3f} nats, {bits_per_dim(entropy_P, 2):.3f} bits a pi
 # p_\theta(x + u)\big], \qquad u \sim \mathrm{U}[0, 1)^D. $$ (flow-bound)
 #
 # The right side is the flow's ordinary objective on **dequantised** data: add uniform noise, and maximise
-# the log-density ({cite}`uria2013`; {cite}`theis2016`). What looked like a trick to blur the spikes is a
+# the log-density ([Uria et al. 2013](https://arxiv.org/abs/1306.0186);
+# [Theis et al. 2016](https://arxiv.org/abs/1511.01844)). What looked like a trick to blur the spikes is a
 # lower bound on an honest discrete likelihood. It is tight if and only if $p_\theta$ is constant on the
 # cell. A smooth flow does not like cliffs between cells, and pays.
 #
@@ -1100,7 +1105,8 @@ print(f"entropy {entropy_P:.3f} nats, {bits_per_dim(entropy_P, 2):.3f} bits a pi
 # $L$ levels.
 #
 # Second, from the unit interval to the line. The **logit** with a margin $\alpha$, so that the ends stay at
-# finite distance ({cite}`dinh2017`): with $r = \alpha + (1 - 2\alpha)\,v$,
+# finite distance ([Dinh et al. 2017](https://arxiv.org/abs/1605.08803)): with
+# $r = \alpha + (1 - 2\alpha)\,v$,
 #
 # $$ y = \log \frac{r}{1 - r}, \qquad \log \left| \frac{dy}{dv} \right| = \log(1 - 2\alpha) - \log r -
 # \log(1 - r), $$ (flow-logit)
@@ -1193,8 +1199,8 @@ figure(
 # With nine images in the plane the integral of {eq}`flow-dequantise` can be done: a sum over 60 by 60
 # points in each cell. So all is known: the entropy of the truth, the exact cross-entropy
 # $-\mathbb{E}_P \log P_\theta$, and the bound that we train on. Between the last two lies the
-# importance-weighted bound of [Variational autoencoders](02_vae.ipynb), section 10, with $u$ in the place
-# of $z$: average $K$ densities, then take the logarithm.
+# importance-weighted bound of [Variational autoencoders](02_vae.ipynb#vae-iwae), section 10, with $u$ in
+# the place of $z$: average $K$ densities, then take the logarithm.
 
 # %%
 from dgm.flows import tightened
@@ -1242,7 +1248,7 @@ assert curves["no noise"][-50:].median() < entropy_bits - 0.5 < exact - 0.5 < sp
 #
 # The noise is ours to choose. Nothing forces it to be uniform, or the same for every image. Write it as in
 # the VAE: $u$ is a latent variable, $q(u \mid x)$ any density on the unit cube that is positive there.
-# Multiply and divide ({cite}`ho2019`):
+# Multiply and divide ([Ho et al. 2019](https://arxiv.org/abs/1902.00275)):
 #
 # $$ \log P_\theta(x) = \log \mathbb{E}_{q(u \mid x)}\left[\frac{p_\theta(x + u)}{q(u \mid x)}\right] \;\ge\;
 # \mathbb{E}_{q(u \mid x)}\big[\log p_\theta(x + u) - \log q(u \mid x)\big]. $$ (flow-variational)
@@ -1393,13 +1399,19 @@ figure(
 #
 # **Exercises**: [exercises/05_flow.ipynb](../exercises/05_flow.ipynb) asks you for the density that a map
 # leaves behind, for a coupling in both directions, for bits per dimension and for what the noise costs; it
-# has you predict a bridge, and mend a flow of which half never moves.
+# has you predict a bridge, and mend
+# [a flow of which half never moves](../exercises/05_flow.ipynb#exercise-5-3).
 #
 # **Next.** All of this was in two dimensions, or nine images. [Flows for images](06_glow.ipynb) takes the
 # same formulas to pixels: which half to keep when the entries have places, how to mix channels with a
 # matrix whose determinant is cheap, and what bits per dimension do and do not say about samples.
 #
-# **References.** {cite}`rezende2015` brought flows to deep learning and {cite}`papamakarios2021` reviews
-# them; {cite}`dinh2015` and {cite}`dinh2017` for couplings, {cite}`durkan2019` for splines,
-# {cite}`theis2016` and {cite}`ho2019` for dequantisation, {cite}`cornish2020` for islands. The numbered
-# equations are tested in `tests/equations/test_flow.py`.
+# **References.** [Rezende and Mohamed 2015](https://arxiv.org/abs/1505.05770) brought flows to deep
+# learning and [Papamakarios et al. 2021](https://arxiv.org/abs/1912.02762) reviews them;
+# [Dinh et al. 2015](https://arxiv.org/abs/1410.8516) and
+# [Dinh et al. 2017](https://arxiv.org/abs/1605.08803) for couplings,
+# [Durkan et al. 2019](https://arxiv.org/abs/1906.04032) for splines,
+# [Theis et al. 2016](https://arxiv.org/abs/1511.01844) and
+# [Ho et al. 2019](https://arxiv.org/abs/1902.00275) for dequantisation,
+# [Cornish et al. 2020](https://arxiv.org/abs/1909.13833) for islands. The numbered equations are tested in
+# `tests/equations/test_flow.py`.

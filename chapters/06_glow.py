@@ -93,7 +93,7 @@ figure(
 # part is scaled and shifted. Vectors were cut in the middle. An image can be cut in many ways. Write the
 # cut as a **mask** $m$ of the image's shape, $1$ where an entry is kept. The network sees the image with
 # the changed entries set to zero, so it may be a convolution, and what it says about the kept entries is
-# thrown away ({cite}`dinh2017`):
+# thrown away ([Dinh et al. 2017](https://arxiv.org/abs/1605.08803)):
 #
 # $$ z = m \odot x + (1 - m) \odot \big(x \odot e^{s(m \odot x)} + t(m \odot x)\big), \qquad
 # \log\left|\det \frac{\partial z}{\partial x}\right| = \sum_i (1 - m_i)\, s_i(m \odot x). $$ (glow-masked)
@@ -217,7 +217,7 @@ figure(
 # 196,608 of them, and most are fine detail: whether this leaf is a little brighter than that one needs less
 # thought than where the tree stands. So let half of the numbers **leave early**. After the first group of
 # layers, the first level, half of the channels are declared finished and become part of $z$; the other half
-# goes on ({cite}`dinh2017`). With $h^{(0)} = x$ and $L$ levels,
+# goes on ([Dinh et al. 2017](https://arxiv.org/abs/1605.08803)). With $h^{(0)} = x$ and $L$ levels,
 #
 # $$ \big(z^{(\ell)}, h^{(\ell)}\big) = f^{(\ell)}\big(h^{(\ell-1)}\big) \quad (\ell = 1, \dots, L - 1),
 # \qquad z^{(L)} = f^{(L)}\big(h^{(L-1)}\big), \qquad z = \big(z^{(1)}, \dots, z^{(L)}\big).
@@ -248,7 +248,8 @@ figure(
 # Couplings multiply. Stack fifty of them, and a scale that is a little too large in each is far too large
 # at the end. Other deep networks normalise by the mean and variance of each batch, and so did RealNVP. In a
 # flow this is awkward: the density of an image would depend on which other images sit in its batch. Glow
-# ({cite}`kingma2018`) takes a layer that only scales and shifts, channel by channel,
+# ([Kingma and Dhariwal 2018](https://arxiv.org/abs/1807.03039)) takes a layer that only scales and shifts,
+# channel by channel,
 #
 # $$ z_{c,h,w} = e^{s_c}\, x_{c,h,w} + b_c, \qquad \log\left|\det \frac{\partial z}{\partial x}\right| = H W
 # \sum_{c=1}^{C} s_c, $$ (glow-actnorm)
@@ -305,10 +306,10 @@ assert min(pair[0] for pair in start_bits.values()) > started[0] + 0.5
 # The determinant of a $C \times C$ matrix takes of the order of $C^3$ operations in every training step,
 # and only the loss itself, which grows without bound there, keeps gradient descent away from matrices
 # without an inverse: one long step may jump across. Both are cured by storing the matrix as a product
-# ({cite}`kingma2018`). Every invertible matrix can be written as a permutation times a lower times an upper
-# triangular one (Gaussian elimination with row exchanges finds them). Fix the permutation $P$ for good,
-# give $L$ ones on its diagonal and $U$ zeros, and keep the diagonal apart, as fixed signs
-# $\sigma_c = \pm 1$ times exponentials:
+# ([Kingma and Dhariwal 2018](https://arxiv.org/abs/1807.03039)). Every invertible matrix can be written as
+# a permutation times a lower times an upper triangular one (Gaussian elimination with row exchanges finds
+# them). Fix the permutation $P$ for good, give $L$ ones on its diagonal and $U$ zeros, and keep the
+# diagonal apart, as fixed signs $\sigma_c = \pm 1$ times exponentials:
 #
 # $$ W = P\, L\, \big(U + \operatorname{diag}(\sigma \odot e^{s})\big). $$ (glow-lu)
 #
@@ -512,8 +513,8 @@ assert (claimed - dense).abs().max() < 1e-9  # rounding of float64
 #
 # The grey levels become real numbers as in the last chapter: add uniform noise, divide by 17, map the unit
 # interval to the line by a logit. All three are invertible maps with log-determinants of their own, so the
-# result is a lower bound on the log-probability of the *levels*, in [bits per dimension](05_flow.ipynb).
-# Smaller is better, and independent pixels are the yardstick.
+# result is a lower bound on the log-probability of the *levels*, in
+# [bits per dimension](05_flow.ipynb#flow-bpd). Smaller is better, and independent pixels are the yardstick.
 #
 # Three models get the same number of steps. **RealNVP** has three checkerboard couplings on 8 by 8 pixels,
 # a squeeze, three couplings of channels; half of the channels leave, and four checkerboard couplings on 4
@@ -729,12 +730,13 @@ assert named["new z1"] > 0.5 > named["new z2"]  # a share's standard error is at
 # $$ x = f^{-1}(T \varepsilon), \quad \varepsilon \sim \mathcal{N}(0, I): \qquad \log p_T(x) = \log p(x) +
 # \tfrac12\big(1 - T^{-2}\big)\, \|f(x)\|^2 - D \log T, $$ (glow-temperature)
 #
-# and samples stay nearer to where $z$ is most probable. The right side is the change of variables with
-# $\mathcal{N}(0, T^2 I)$ for the base: replace $\|z\|^2$ by $\|z\|^2/T^2$, pay $D \log T$ for the narrower
-# Gaussian, and the log-determinant stays what it was. (If it is the same for all $x$, as with additive
-# couplings, then $p_T \propto p^{1/T^2}$, a density sharpened as by cooling; hence the name. With affine
-# couplings it is not.) The faces in {cite}`kingma2018` were drawn at $T = 0.7$. Before you move the slider:
-# what will $T = 0$ draw, and will the Fréchet distance agree with your eyes?
+# and samples stay nearer to where $z$ is most probable. The right side is the
+# [change of variables](05_flow.ipynb#thm-change) with $\mathcal{N}(0, T^2 I)$ for the base: replace
+# $\|z\|^2$ by $\|z\|^2/T^2$, pay $D \log T$ for the narrower Gaussian, and the log-determinant stays what
+# it was. (If it is the same for all $x$, as with additive couplings, then $p_T \propto p^{1/T^2}$, a
+# density sharpened as by cooling; hence the name. With affine couplings it is not.) The faces in
+# [Kingma and Dhariwal 2018](https://arxiv.org/abs/1807.03039) were drawn at $T = 0.7$. Before you move the
+# slider: what will $T = 0$ draw, and will the Fréchet distance agree with your eyes?
 
 # %%
 test_features = features.features(as_images(test.x)).detach()
@@ -924,13 +926,14 @@ assert error[torch.float32][-1][1] > 1e3 * error[torch.float32][1][1]
 # **What it means.** Rounding makes an error in the last digit; the layers' slopes amplify it. On its own
 # samples the flow amplifies little, and float32 is good enough to train and to draw. Far outside, an affine
 # coupling can multiply by up to $e^2$ in each of twelve layers, the inverse *explodes*
-# ({cite}`behrmann2021`), and what comes back has nothing to do with what went in. Float64 moves the cliff;
-# it does not remove it. Whoever compresses images with a flow, and needs every bit back, has to care.
+# ([Behrmann et al. 2021](https://arxiv.org/abs/2006.09347)), and what comes back has nothing to do with
+# what went in. Float64 moves the cliff; it does not remove it. Whoever compresses images with a flow, and
+# needs every bit back, has to care.
 #
 # ## 11 A good likelihood is not a good sample
 #
 # Likelihood is the one figure that flows can state exactly. It is tempting to read it as quality. Here are
-# three cases, after {cite}`theis2016`, in numbers.
+# three cases, after [Theis et al. 2016](https://arxiv.org/abs/1511.01844), in numbers.
 #
 # **Nearly all noise, and hardly worse.** Take a good model $p$ and a bad one $q$, and mix them: with
 # probability $\lambda$ draw from $p$, otherwise from $q$. Leave out the second term of the mixture's
@@ -1152,8 +1155,8 @@ assert abs(part_bits["reversed channels"] - part_bits["Glow, small"]) < 0.15
 # with it? ActNorm, in front of $W$, still counts its scale $e^s$ for all $H W$ pixels.
 #
 # **The noise.** Draw $u$ from $[0, \tfrac12)$ only. That is allowed: it is a
-# [variational distribution](05_flow.ipynb), with density $q(u \mid x) = 2^{64}$ on its small cube, and
-# belongs into the bound with $-\log q = -64 \log 2$ nats. Forget this term.
+# [variational distribution](05_flow.ipynb#flow-variational), with density $q(u \mid x) = 2^{64}$ on its
+# small cube, and belongs into the bound with $-\log q = -64 \log 2$ nats. Forget this term.
 #
 # Predict for each by how many bits per dimension it flatters, before you run the cell.
 
@@ -1353,13 +1356,15 @@ if full.samples is not None:
 #
 # **Exercises**: [exercises/06_glow.ipynb](../exercises/06_glow.ipynb) asks you for checkerboards and
 # squeezes, for ActNorm and its start, for the 1x1 convolution with its inverse, for what a temperature does
-# to any flow, and for a test that no broken flow passes; and it hands you a measurement with three bugs,
-# each of which flatters.
+# to any flow, and for [a test that no broken flow passes](../exercises/06_glow.ipynb#exercise-6-6); and it
+# hands you a measurement with three bugs, each of which flatters.
 #
 # **Next.** A flow pays for exact likelihood with layers that must be undone. Two families may use any network
 # they like, and pay in another way: [diffusion models](07_diffusion.ipynb) with many small steps and a bound
 # for a likelihood, [autoregressive models](09_autoregressive.ipynb) by drawing one pixel after the other.
 #
-# **References.** {cite}`dinh2017` for masks, squeeze and scales, {cite}`kingma2018` for ActNorm and the 1x1
-# convolution, {cite}`theis2016` for section 11, {cite}`behrmann2021` for inverses that explode. The
-# numbered equations are tested in `tests/equations/test_glow.py`.
+# **References.** [Dinh et al. 2017](https://arxiv.org/abs/1605.08803) for masks, squeeze and scales,
+# [Kingma and Dhariwal 2018](https://arxiv.org/abs/1807.03039) for ActNorm and the 1x1 convolution,
+# [Theis et al. 2016](https://arxiv.org/abs/1511.01844) for section 11,
+# [Behrmann et al. 2021](https://arxiv.org/abs/2006.09347) for inverses that explode. The numbered equations
+# are tested in `tests/equations/test_glow.py`.

@@ -148,13 +148,15 @@ assert abs(x.var() - (1 - a_bar)) < 4 * math.sqrt(2) * error
 # $$ \mathrm{SNR}(t) = \frac{\bar\alpha_t}{1 - \bar\alpha_t}, $$ (diff-snr)
 #
 # which falls from infinity at $t = 0$ towards zero. A **schedule** is a choice of the $\beta_t$; all it
-# does is to say how fast the SNR falls. The first one in use grows evenly ({cite}`ho2020`):
+# does is to say how fast the SNR falls. The first one in use grows evenly
+# ([Ho et al. 2020](https://arxiv.org/abs/2006.11239)):
 #
 # $$ \beta_t = \beta_1 + \frac{t - 1}{T - 1} (\beta_T - \beta_1), \qquad \beta_1 = 10^{-4},\; \beta_T = 0.02
 # \text{ for } T = 1000. $$ (diff-linear)
 #
 # The two numbers belong to $T = 1000$. With $T = 200$ steps each must do the work of five, so we multiply
-# both by five. The second fixes $\bar\alpha_t$ itself, as a squared cosine ({cite}`nichol2021`):
+# both by five. The second fixes $\bar\alpha_t$ itself, as a squared cosine
+# ([Nichol and Dhariwal 2021](https://arxiv.org/abs/2102.09672)):
 #
 # $$ \bar\alpha_t = \frac{f(t)}{f(0)}, \qquad f(t) = \cos^2\!\Big(\frac{t/T + s}{1 + s} \cdot
 # \frac{\pi}{2}\Big), \qquad s = 0.008, $$ (diff-cosine)
@@ -263,8 +265,8 @@ assert abs(variance - posterior_var.item()) < 1e-6
 # The model runs backwards. It starts from $p(x_T) = \mathcal{N}(0, I)$ and takes steps
 # $p_\theta(x_{t-1} \mid x_t)$, Gaussians whose mean a network computes. The images $x_1, \dots, x_T$ on the
 # way are latent variables, as many numbers as $T$ images hold, and the forward process is the encoder:
-# $q(x_{1:T} \mid x_0)$, fixed, without a parameter. So the bound of the [VAE](02_vae.ipynb) applies as it
-# stands:
+# $q(x_{1:T} \mid x_0)$, fixed, without a parameter. So the bound of the [VAE](02_vae.ipynb#vae-elbo-jensen)
+# applies as it stands:
 #
 # $$ -\log p_\theta(x_0) \le \mathbb{E}_q\left[ \log \frac{q(x_{1:T} \mid x_0)}{p_\theta(x_{0:T})} \right] =
 # \mathbb{E}_q\left[ -\log p(x_T) + \sum_{t=1}^{T} \log \frac{q(x_t \mid x_{t-1})}{p_\theta(x_{t-1} \mid
@@ -294,7 +296,7 @@ assert abs(variance - posterior_var.item()) < 1e-6
 #
 # Give the model's step the variance $\sigma_t^2 I$ (section 8 chooses it) and the mean
 # $\mu_\theta(x_t, t)$. The KL divergence between two Gaussians with multiples of $I$ as covariances is,
-# from the [VAE's formula](02_vae.ipynb),
+# from the [VAE's formula](02_vae.ipynb#vae-gaussian-kl),
 #
 # $$ L_{t-1} = \frac{1}{2\sigma_t^2}\, \mathbb{E} \lVert \tilde\mu_t - \mu_\theta \rVert^2 + \frac{D}{2}
 # \Big( \frac{\tilde\beta_t}{\sigma_t^2} - 1 - \log \frac{\tilde\beta_t}{\sigma_t^2} \Big), $$ (diff-kl-mean)
@@ -325,8 +327,9 @@ assert abs(variance - posterior_var.item()) < 1e-6
 # top.
 #
 # A third choice is the **velocity** $v = \sqrt{\bar\alpha_t}\, \varepsilon - \sqrt{1 - \bar\alpha_t}\, x_0$
-# ({cite}`salimans2022`). With $x_t$ it is a rotation of the pair $(x_0, \varepsilon)$, so it can be turned
-# back: $x_0 = \sqrt{\bar\alpha_t}\, x_t - \sqrt{1 - \bar\alpha_t}\, v$, and
+# ([Salimans and Ho 2022](https://arxiv.org/abs/2202.00512)). With $x_t$ it is a rotation of the pair
+# $(x_0, \varepsilon)$, so it can be turned back:
+# $x_0 = \sqrt{\bar\alpha_t}\, x_t - \sqrt{1 - \bar\alpha_t}\, v$, and
 #
 # $$ L_{t-1} = \frac12 \big( \mathrm{SNR}(t - 1) - \mathrm{SNR}(t) \big) (1 - \bar\alpha_t)\; \mathbb{E}
 # \lVert v - \hat v \rVert^2. $$ (diff-kl-v)
@@ -339,7 +342,8 @@ assert abs(variance - posterior_var.item()) < 1e-6
 #
 # ## 6 Derive: the simple loss, and what it drops
 #
-# {cite}`ho2020` trained with the form in $\varepsilon$ and left its weight out:
+# [Ho et al. 2020](https://arxiv.org/abs/2006.11239) trained with the form in $\varepsilon$ and left its
+# weight out:
 #
 # $$ L_{\text{simple}} = \mathbb{E}_{t, x_0, \varepsilon} \big\lVert \varepsilon -
 # \hat\varepsilon\big(\sqrt{\bar\alpha_t}\, x_0 + \sqrt{1 - \bar\alpha_t}\; \varepsilon,\; t\big)
@@ -375,8 +379,9 @@ assert small_t > 10 * middle
 # every bit of that grain. An eye doesn't. Constant weight moves the network's effort to the middle, where
 # shapes are decided. (The cosine's upturn on the right belongs to steps with $\alpha_t$ near zero, at which
 # next to nothing is left of the data; to say "$\hat\varepsilon = x_t$" is all but right there, and the
-# error that is weighted so heavily is tiny.) On photographs {cite}`ho2020` found what one would expect: the
-# simple loss gave the better pictures and the worse likelihood. Section 13 measures the likelihood.
+# error that is weighted so heavily is tiny.) On photographs
+# [Ho et al. 2020](https://arxiv.org/abs/2006.11239) found what one would expect: the simple loss gave the
+# better pictures and the worse likelihood. Section 13 measures the likelihood.
 #
 # ## 7 Derive: what the best network answers
 #
@@ -404,9 +409,10 @@ assert small_t > 10 * middle
 # \qquad \mathbb{E}[\varepsilon \mid x_t] = -\sqrt{1 - \bar\alpha_t}\; \nabla \log p_t(x_t). $$ (diff-tweedie)
 # :::
 #
-# (Its name is from {cite}`efron2011`.) **What it means.** A network trained to remove noise has learnt the
-# *gradient of the log-density* of noisy images, a vector that points towards where images are. No density
-# was ever computed. The vector is called the **score**, and the next chapter steers by it.
+# (Its name is from [Efron 2011](https://doi.org/10.1198/jasa.2011.tm11181).) **What it means.** A network
+# trained to remove noise has learnt the *gradient of the log-density* of noisy images, a vector that points
+# towards where images are. No density was ever computed. The vector is called the **score**, and the next
+# chapter steers by it.
 #
 # ## 8 Derive: how wide is a step back?
 #
@@ -429,7 +435,8 @@ assert small_t > 10 * middle
 # points may not: section 10 finds some). By {eq}`diff-posterior-var` the two differ by the factor
 # $(1 - \bar\alpha_{t-1}) / (1 - \bar\alpha_t)$, which is near one except at the first few $t$, and there
 # most of the bound is paid. So let the network choose, on a logarithmic scale, with a number $\nu$ for
-# every pixel, $0$ for the small variance and $1$ for the large one ({cite}`nichol2021`):
+# every pixel, $0$ for the small variance and $1$ for the large one
+# ([Nichol and Dhariwal 2021](https://arxiv.org/abs/2102.09672)):
 #
 # $$ \log \sigma_t^2 = \nu \log \beta_t + (1 - \nu) \log \tilde\beta_t. $$ (diff-learned-variance)
 #
@@ -881,10 +888,11 @@ assert score["alpha for alpha_bar"][1] < score["none"][1] - 1.3
 #
 # ## 12 Run: digits
 #
-# The denoiser of images is a **U-Net** ({cite}`ronneberger2015`, for diffusion {cite}`ho2020`):
-# convolutions on the way down to a coarse image, attention there, and up again, with the fine features
-# handed across so that detail need not squeeze through the middle. The time enters as a vector of sines and
-# cosines, which scales and shifts the channels in every block. One network serves all $t$.
+# The denoiser of images is a **U-Net** ([Ronneberger et al. 2015](https://arxiv.org/abs/1505.04597), for
+# diffusion [Ho et al. 2020](https://arxiv.org/abs/2006.11239)): convolutions on the way down to a coarse
+# image, attention there, and up again, with the fine features handed across so that detail need not squeeze
+# through the middle. The time enters as a vector of sines and cosines, which scales and shifts the channels
+# in every block. One network serves all $t$.
 
 
 # %%
@@ -1228,9 +1236,9 @@ if full.samples is not None:
 # :class: dropdown
 #
 # The sum becomes $\tfrac12 \int \mathbb{E} \lVert x_0 - \hat x_0 \rVert^2\, d\,\mathrm{SNR}$, from the
-# smallest to the largest SNR. Only these two ends matter, not the path between them ({cite}`kingma2021`).
-# The schedule still decides how noisy an estimate from random $t$ is, and how well a sampler with few steps
-# does.
+# smallest to the largest SNR. Only these two ends matter, not the path between them
+# ([Kingma et al. 2021](https://arxiv.org/abs/2107.00630)). The schedule still decides how noisy an estimate
+# from random $t$ is, and how well a sampler with few steps does.
 #
 # :::
 #
@@ -1250,12 +1258,16 @@ if full.samples is not None:
 #
 # **Exercises**: [exercises/07_diffusion.ipynb](../exercises/07_diffusion.ipynb) asks you for the jump to
 # any step, for the maps between noise, data, velocity and score, for a step back over any distance, and for
-# the sampler with any variance; it has you predict who pays in the bound, and mend a loss and a U-Net that
-# run without complaint and cannot learn.
+# the sampler with any variance; it has you predict who pays in the bound, and mend
+# [a loss](../exercises/07_diffusion.ipynb#exercise-7-4) and
+# [a U-Net](../exercises/07_diffusion.ipynb#exercise-7-7) that run without complaint and cannot learn.
 #
-# **References.** {cite}`sohldickstein2015` has the chain and its bound; {cite}`ho2020` the noise form, the
-# simple loss and the U-Net, sections 2 to 4; {cite}`nichol2021` the cosine schedule and the learned
-# variance; {cite}`kingma2021` the SNR; {cite}`salimans2022` the velocity; {cite}`efron2011` the formula
-# named after Tweedie. The numbered equations are tested in `tests/equations/test_diffusion.py`.
+# **References.** [Sohl-Dickstein et al. 2015](https://arxiv.org/abs/1503.03585) has the chain and its
+# bound; [Ho et al. 2020](https://arxiv.org/abs/2006.11239) the noise form, the simple loss and the U-Net,
+# sections 2 to 4; [Nichol and Dhariwal 2021](https://arxiv.org/abs/2102.09672) the cosine schedule and the
+# learned variance; [Kingma et al. 2021](https://arxiv.org/abs/2107.00630) the SNR;
+# [Salimans and Ho 2022](https://arxiv.org/abs/2202.00512) the velocity;
+# [Efron 2011](https://doi.org/10.1198/jasa.2011.tm11181) the formula named after Tweedie. The numbered
+# equations are tested in `tests/equations/test_diffusion.py`.
 #
 # **Next**: [Sampling and guidance](08_guidance.ipynb), the same network in far fewer steps, and on demand.

@@ -110,8 +110,8 @@ figure(
 # $q(x_t \mid x_0) = \mathcal{N}(\sqrt{\bar\alpha_t}\, x_0, (1 - \bar\alpha_t) I)$, and asks for the noise.
 # It never looks at two times of the same path. So it cannot know how $x_s$ and $x_t$ hang together: only
 # each one's *marginal* given $x_0$ counts. Every joint distribution with these marginals would have led to
-# the same network ({cite}`song2021ddim`). The chain of the last chapter is one of them. Which others are
-# there?
+# the same network ([Song et al. 2021](https://arxiv.org/abs/2010.02502)). The chain of the last chapter is
+# one of them. Which others are there?
 #
 # *Assume* a step from time $t$ to an earlier time $s < t$ (not necessarily $t - 1$) that is, given $x_0$,
 # Gaussian with a mean linear in $x_t$ and $x_0$ and a variance $\tilde\sigma^2$ which we choose:
@@ -261,10 +261,11 @@ for fresh in (0.0, 0.5, 1.0):  # share of the largest noise that a step may add
 #
 # $$ \nabla \log p_t(x_t \mid y) = \nabla \log p_t(x_t) + \nabla \log p_t(y \mid x_t). $$ (guide-bayes)
 #
-# The first term we have: by Tweedie's formula the best noise prediction is
-# $\hat\varepsilon = -\sqrt{1 - \bar\alpha_t}\, \nabla \log p_t(x_t)$. The second is the gradient of a
+# The first term we have: by [Tweedie's formula](07_diffusion.ipynb#thm-tweedie) the best noise prediction
+# is $\hat\varepsilon = -\sqrt{1 - \bar\alpha_t}\, \nabla \log p_t(x_t)$. The second is the gradient of a
 # classifier. Multiply the equation by $-\sqrt{1 - \bar\alpha_t}$, and put a factor $w$ before the
-# classifier, of which section 8 will say what it means ({cite}`dhariwal2021`):
+# classifier, of which section 8 will say what it means
+# ([Dhariwal and Nichol 2021](https://arxiv.org/abs/2105.05233)):
 #
 # $$ \hat\varepsilon_w(x_t, y) = \hat\varepsilon(x_t) - w\, \sqrt{1 - \bar\alpha_t}\; \nabla \log p_t(y \mid
 # x_t). $$ (guide-classifier)
@@ -292,7 +293,7 @@ for fresh in (0.0, 0.5, 1.0):  # share of the largest noise that a step may add
 # $$ \nabla \log p_t(y \mid x_t) = \nabla \log p_t(x_t \mid y) - \nabla \log p_t(x_t). $$
 #
 # Put this into {eq}`guide-classifier`; the factors $\sqrt{1 - \bar\alpha_t}$ are swallowed by the noise
-# predictions ({cite}`ho2022`):
+# predictions ([Ho and Salimans 2022](https://arxiv.org/abs/2207.12598)):
 #
 # $$ \hat\varepsilon_w(x_t, y) = \hat\varepsilon(x_t) + w\, \big( \hat\varepsilon(x_t, y) -
 # \hat\varepsilon(x_t) \big). $$ (guide-cfg)
@@ -1217,8 +1218,8 @@ for n in (5, 10, 20):
 #
 # **Exercises**: [exercises/08_guidance.ipynb](../exercises/08_guidance.ipynb) asks you for DDIM's step with
 # any $\eta$, for guidance without a classifier, and for the way back to the noise; it has you predict what
-# few steps lose, mend a guided sampler, derive what a wrong factor does to the samples, and choose twenty
-# steps out of a thousand.
+# few steps lose, mend [a guided sampler](../exercises/08_guidance.ipynb#exercise-8-5), derive what a wrong
+# factor does to the samples, and choose twenty steps out of a thousand.
 #
 # **Next.** DDIM turned out to solve a differential equation, and DDPM to add noise to it. Both are cases of
 # one theory, of scores and stochastic differential equations, in which the likelihood comes back as well.
@@ -1226,6 +1227,9 @@ for n in (5, 10, 20):
 # programs that draw what you write. This course turns to a family that needs no noise at all:
 # [autoregressive models](09_autoregressive.ipynb) draw one pixel after the other, with an exact likelihood.
 #
-# **References.** {cite}`song2021ddim` for sections 1 to 5, {cite}`dhariwal2021` for guidance by a
-# classifier, {cite}`ho2022` without one; {cite}`bradley2024` on what guidance does not sample from. DDPM is
-# {cite}`ho2020`. The numbered equations are tested in `tests/equations/test_guidance.py`.
+# **References.** [Song et al. 2021](https://arxiv.org/abs/2010.02502) for sections 1 to 5,
+# [Dhariwal and Nichol 2021](https://arxiv.org/abs/2105.05233) for guidance by a classifier,
+# [Ho and Salimans 2022](https://arxiv.org/abs/2207.12598) without one;
+# [Bradley and Nakkiran 2024](https://arxiv.org/abs/2408.09000) on what guidance does not sample from. DDPM
+# is [Ho et al. 2020](https://arxiv.org/abs/2006.11239). The numbered equations are tested in
+# `tests/equations/test_guidance.py`.

@@ -338,7 +338,8 @@ assert all(a[0] > b[0] for a, b in itertools.pairwise(table_bits))
 # The first layer sees the image and takes mask A: its features at pixel $i$ are functions of $x_{<i}$.
 # Every later layer sees features, and may look at those of its own pixel, which know no more than $x_{<i}$:
 # mask B. Features at earlier pixels know less still. So by induction the output at $i$ is a function of
-# $x_{<i}$, however many layers there are. This is **PixelCNN** ({cite}`oord2016pixelrnn`).
+# $x_{<i}$, however many layers there are. This is **PixelCNN**
+# ([van den Oord et al. 2016](https://arxiv.org/abs/1601.06759)).
 
 
 # %%
@@ -397,11 +398,11 @@ print("\n".join("".join(" x"[int(s)] if s else "." for s in row) for row in seen
 # ## 6 Derive: two stacks and a gate
 #
 # The trouble is that one stack has to keep two rules at once: no pixel to the right *in the own row*, all
-# pixels *in the rows above*. So use two ({cite}`oord2016gated`). The **vertical stack** $v$ knows rows
-# above and nothing of the own row. Its first layer takes the kernel's rows above the centre. Its later
-# layers may take the centre's row too, all columns, to the right as well: features there know rows above
-# only. Every layer widens its view by one column on both sides. The **horizontal stack** $h$ takes the own
-# row to the left, and is fed by the vertical stack at its own pixel:
+# pixels *in the rows above*. So use two ([van den Oord et al. 2016](https://arxiv.org/abs/1606.05328)). The
+# **vertical stack** $v$ knows rows above and nothing of the own row. Its first layer takes the kernel's
+# rows above the centre. Its later layers may take the centre's row too, all columns, to the right as well:
+# features there know rows above only. Every layer widens its view by one column on both sides. The
+# **horizontal stack** $h$ takes the own row to the left, and is fed by the vertical stack at its own pixel:
 #
 # $$ \begin{gathered} v^{(l)} = \operatorname{gate}\big(V^{(l)} * v^{(l-1)}\big), \qquad h^{(l)} =
 # \operatorname{gate}\big(H^{(l)} * h^{(l-1)} + U^{(l)} \big(V^{(l)} * v^{(l-1)}\big)\big), \\
@@ -527,12 +528,14 @@ assert 29 - 0.3 < planted["GatedPixelCNN"] < 30
 # no gradient.) The mask belongs *before* the softmax. Set weights to zero after it, and the denominator has
 # seen the future.
 #
-# Three things complete a **decoder-only Transformer** ({cite}`vaswani2017`, {cite}`chen2020igpt`). *The
-# shift:* position $i$ may look at itself, so token $i$ must not be pixel $i$. It is an embedding of
-# $x_{i-1}$, and a learnt start token stands before the first pixel. *Positions:* {eq}`ar-attention` is a
-# sum over a set. Let earlier tokens change places, and $o_i$ is the same. So a learnt vector for each
-# position is added to its token. *Blocks:* several heads side by side, then an MLP for each token, each
-# added to its input; then more such blocks.
+# Three things complete a **decoder-only Transformer**
+# ([Vaswani et al. 2017](https://arxiv.org/abs/1706.03762),
+# [Chen et al. 2020](https://proceedings.mlr.press/v119/chen20s.html)). *The shift:* position $i$ may look
+# at itself, so token $i$ must not be pixel $i$. It is an embedding of $x_{i-1}$, and a learnt start token
+# stands before the first pixel. *Positions:* {eq}`ar-attention` is a sum over a set. Let earlier tokens
+# change places, and $o_i$ is the same. So a learnt vector for each position is added to its token.
+# *Blocks:* several heads side by side, then an MLP for each token, each added to its input; then more such
+# blocks.
 
 
 # %%
@@ -1319,7 +1322,7 @@ assert all(as_asked[name] < as_asked["raster"] - 0.2 for name in ORDERS if name 
 # *one*. Asked in another order it is shown zeros where it expects pixels that are drawn already, takes them
 # for background, and bets accordingly. Nothing crashes, and the likelihood, which nobody computed in the
 # new order, is as good as before. (A network that shall answer in many orders must be trained in many; that
-# it can be is the idea behind a whole family, {cite}`uria2014`.)
+# it can be is the idea behind a whole family, [Uria et al. 2014](https://arxiv.org/abs/1310.1757).)
 #
 # **The full budget.** All of this fits a laptop. On a GPU the gated network of section 6, ten layers deep,
 # learns the 784 conditionals of MNIST's pixels, each over 256 grey levels. The cell shows what such a run
@@ -1423,13 +1426,16 @@ if full.samples is not None:
 # **Exercises**: [exercises/09_autoregressive.ipynb](../exercises/09_autoregressive.ipynb) asks you for bits
 # and for the digits of a code, for the masks of any kernel and of colours, for a mixture over a label that
 # nobody tells, and for the rest of a half-covered digit; it has you predict what short sight costs, and
-# mend a decoder that knows too much.
+# mend [a decoder that knows too much](../exercises/09_autoregressive.ipynb#exercise-9-4).
 #
 # **Next.** Six families now have a likelihood, a bound, or neither, and samples that look more or less like
 # digits. The [evaluation chapter](10_evaluation.ipynb) asks how to tell which is better, and what "better"
 # means.
 #
-# **References.** {cite}`oord2016pixelrnn` for masked convolutions, {cite}`oord2016gated` for the two stacks
-# and the gate, {cite}`vaswani2017` for attention and {cite}`chen2020igpt` for a Transformer over pixels,
-# {cite}`uria2014` for models of many orders, {cite}`coverthomas2006` for arithmetic coding. The numbered
-# equations are tested in `tests/equations/test_autoregressive.py`.
+# **References.** [van den Oord et al. 2016](https://arxiv.org/abs/1601.06759) for masked convolutions,
+# [van den Oord et al. 2016](https://arxiv.org/abs/1606.05328) for the two stacks and the gate,
+# [Vaswani et al. 2017](https://arxiv.org/abs/1706.03762) for attention and
+# [Chen et al. 2020](https://proceedings.mlr.press/v119/chen20s.html) for a Transformer over pixels,
+# [Uria et al. 2014](https://arxiv.org/abs/1310.1757) for models of many orders,
+# [Cover and Thomas 2006](https://doi.org/10.1002/047174882X) for arithmetic coding. The numbered equations
+# are tested in `tests/equations/test_autoregressive.py`.

@@ -149,10 +149,11 @@ f_all = see(x_all)
 # \mathrm{IS} = e^{I(y; c)}. $$ (eval-information)
 #
 # On the right stands the mean KL divergence from each sample's verdict to the average verdict: the **mutual
-# information** of sample and class. Its exponential is the **Inception Score** ({cite}`salimans2016`), after
-# the classifier with 1000 classes that it was first taken with. Entropies lie between $0$ and $\log K$, so
-# $1 \le \mathrm{IS} \le K$; and since $e^{H}$ is a number of equally likely choices, the score is a number
-# of classes. The first term alone, $H[\bar p]$, is a measure of its own: the diversity of the classes.
+# information** of sample and class. Its exponential is the **Inception Score**
+# ([Salimans et al. 2016](https://arxiv.org/abs/1606.03498)), after the classifier with 1000 classes that it
+# was first taken with. Entropies lie between $0$ and $\log K$, so $1 \le \mathrm{IS} \le K$; and since
+# $e^{H}$ is a number of equally likely choices, the score is a number of classes. The first term alone,
+# $H[\bar p]$, is a measure of its own: the diversity of the classes.
 #
 # Now look at what {eq}`eval-information` does *not* contain. Nothing real appears in it. There is one $y$
 # at a time and never a pair of samples, so it can't know that samples repeat. The maximum $K$ needs ten
@@ -194,8 +195,9 @@ assert scores["made of noise"] > scores["test images"]
 
 # %% [markdown]
 # **Where to look.** Ten pictures for ever beat nature, and so do ten grey textures. A score that a model
-# can be trained on, through the same classifier, measures little else than that ({cite}`barratt2018`). It
-# answers one narrow question well: are the classes clear and evenly drawn?
+# can be trained on, through the same classifier, measures little else than that
+# ([Barratt and Sharma 2018](https://arxiv.org/abs/1801.01973)). It answers one narrow question well: are
+# the classes clear and evenly drawn?
 #
 # ## 2 Derive: how far are two Gaussians apart?
 #
@@ -272,12 +274,13 @@ assert abs(gaussian_frechet(*(torch.tensor(t) for t in ([m1], [[s1**2]], [m2], [
 # \operatorname{tr} \big(\Sigma_1^{1/2}\, \Sigma_2\, \Sigma_1^{1/2}\big)^{1/2}. $$ (eval-frechet)
 #
 # Between two **Gaussians** the best $C$ is the covariance of a Gaussian pair, so a plan exists that costs
-# this, and $d^2 = W_2^2$ ({cite}`dowson1982`). Papers write $(\Sigma_1 \Sigma_2)^{1/2}$: the product has
-# the same eigenvalues, but it isn't symmetric, and its root by a general routine comes out complex when
-# rounding has its way. Nobody needs a root of a matrix here; a sum of singular values does it.
+# this, and $d^2 = W_2^2$ ([Dowson and Landau 1982](https://doi.org/10.1016/0047-259X%2882%2990077-X)).
+# Papers write $(\Sigma_1 \Sigma_2)^{1/2}$: the product has the same eigenvalues, but it isn't symmetric,
+# and its root by a general routine comes out complex when rounding has its way. Nobody needs a root of a
+# matrix here; a sum of singular values does it.
 #
 # And between two distributions that are **not** Gaussian? Steps one and two never used the shape. No plan
-# does better, but none need be as good ({cite}`gelbrich1990`).
+# does better, but none need be as good ([Gelbrich 1990](https://doi.org/10.1002/mana.19901470121)).
 #
 # :::{prf:theorem} Gelbrich's bound
 # :label: thm-gelbrich
@@ -291,10 +294,10 @@ assert abs(gaussian_frechet(*(torch.tensor(t) for t in ([m1], [[s1**2]], [m2], [
 # :::
 #
 # The **Fréchet Inception Distance**, FID, is $d^2$ between the moments of Inception's features of real
-# images and of samples ({cite}`heusel2017`). By {eq}`eval-gelbrich` it is a lower bound for a true distance
-# between two clouds of features. See what it misses: a bent cloud against a Gaussian one with the same two
-# moments, as in the [GAN chapter](03_gan.ipynb), and the true $W_2^2$ by a linear programme over 120 points
-# each.
+# images and of samples ([Heusel et al. 2017](https://arxiv.org/abs/1706.08500)). By {eq}`eval-gelbrich` it
+# is a lower bound for a true distance between two clouds of features. See what it misses: a bent cloud
+# against a Gaussian one with the same two moments, as in the [GAN chapter](03_gan.ipynb), and the true
+# $W_2^2$ by a linear programme over 120 points each.
 
 
 # %%
@@ -385,7 +388,7 @@ assert way["Gaussian, same moments"] > 1.5 * way["bent, same moments"]
 #
 # with a $c$ *that depends on the model*. Equal $N$ for all models is therefore no cure; section 12 makes
 # the worse model win. A cure is to measure at several $N$ and to follow the line in $1/N$ down to $0$
-# ({cite}`chong2020`).
+# ([Chong and Forsyth 2020](https://arxiv.org/abs/1911.07023)).
 
 # %%
 from dgm.metrics import extrapolated_frechet
@@ -448,11 +451,13 @@ assert read.min() > 0
 # $$ \mathrm{MMD}^2 = \lVert \mathbb{E} \varphi(x) - \mathbb{E} \varphi(y) \rVert^2 = \mathbb{E} k(x, x') +
 # \mathbb{E} k(y, y') - 2\, \mathbb{E} k(x, y), $$ (eval-mmd)
 #
-# the squared **maximum mean discrepancy** ({cite}`gretton2012`). The **kernel distance** KID
-# ({cite}`binkowski2018`) takes $k(x, y) = (x^\top y / D + 1)^3$. Multiply the cube out: $\varphi$ lists all
-# products of up to three features. So means, covariances and also third moments are compared; a bent cloud,
-# which is skew, is found. Each expectation is replaced by the average over pairs, and in the first two *a
-# sample makes no pair with itself*, because $x$ and $x'$ were independent:
+# the squared **maximum mean discrepancy**
+# ([Gretton et al. 2012](https://jmlr.org/papers/v13/gretton12a.html)). The **kernel distance** KID
+# ([Bińkowski et al. 2018](https://arxiv.org/abs/1801.01401)) takes $k(x, y) = (x^\top y / D + 1)^3$.
+# Multiply the cube out: $\varphi$ lists all products of up to three features. So means, covariances and
+# also third moments are compared; a bent cloud, which is skew, is found. Each expectation is replaced by
+# the average over pairs, and in the first two *a sample makes no pair with itself*, because $x$ and $x'$
+# were independent:
 #
 # $$ \widehat{\mathrm{MMD}}{}^2 = \frac{1}{N (N - 1)} \sum_{i \ne j} k(x_i, x_j) + \frac{1}{M (M - 1)} \sum_{i
 # \ne j} k(y_i, y_j) - \frac{2}{N M} \sum_{i, j} k(x_i, y_j). $$ (eval-kid)
@@ -515,17 +520,17 @@ for name, draw in trials.items():
 # %% [markdown]
 # ## 5 Derive: quality and coverage apart
 #
-# One number can't say *what* is wrong. Ask two questions instead ({cite}`kynkaanniemi2019`). Are the
-# samples where nature is? Is nature where the samples are? "Where" is estimated by balls: $B_k(x_i; X)$
-# stands around $x_i$ and reaches to its $k$-th nearest other point of $X$, so balls are small where points
-# are dense.
+# One number can't say *what* is wrong. Ask two questions instead
+# ([Kynkäänniemi et al. 2019](https://arxiv.org/abs/1904.06991)). Are the samples where nature is? Is nature
+# where the samples are? "Where" is estimated by balls: $B_k(x_i; X)$ stands around $x_i$ and reaches to its
+# $k$-th nearest other point of $X$, so balls are small where points are dense.
 #
 # $$ \text{precision} = \frac1M \sum_{j} \Big[\, y_j \in \bigcup_i B_k(x_i; X) \Big], \qquad \text{recall} =
 # \frac1N \sum_{i} \Big[\, x_i \in \bigcup_j B_k(y_j; Y) \Big]. $$ (eval-precision-recall)
 #
 # A union of balls has a weakness: a single outlier in $X$ has its neighbours far away, its ball is huge,
-# and whatever falls inside counts as precise. {cite}`naeem2020` count instead of uniting, and trust only
-# balls around nature:
+# and whatever falls inside counts as precise. [Naeem et al. 2020](https://arxiv.org/abs/2002.09797) count
+# instead of uniting, and trust only balls around nature:
 #
 # $$ \text{density} = \frac{1}{k M} \sum_{j} \sum_i \big[\, y_j \in B_k(x_i; X) \big], \qquad
 # \text{coverage} = \frac1N \sum_{i} \big[\, \exists j: y_j \in B_k(x_i; X) \big]. $$ (eval-density-coverage)
@@ -614,11 +619,12 @@ figure(
 #
 # **Told apart.** Mix real images and samples, as many of each, and give one to a judge who knows all the
 # others. If the judge does better than a coin, the two sets differ. The simplest judge says: same kind as
-# the nearest other one ({cite}`lopezpaz2017`). What does it score with very many points? At a place with
-# densities $p$ and $q$ a point is real with chance $\eta = p / (p + q)$. Its nearest neighbour lies, in the
-# limit, at the same place, and is real with the same chance, independently. They agree with probability
-# $\eta^2 + (1 - \eta)^2 = (p^2 + q^2)/(p + q)^2$. Average over where points are, $(p + q)/2$
-# ({cite}`cover1967`):
+# the nearest other one ([Lopez-Paz and Oquab 2017](https://arxiv.org/abs/1610.06545)). What does it score
+# with very many points? At a place with densities $p$ and $q$ a point is real with chance
+# $\eta = p / (p + q)$. Its nearest neighbour lies, in the limit, at the same place, and is real with the
+# same chance, independently. They agree with probability $\eta^2 + (1 - \eta)^2 = (p^2 + q^2)/(p + q)^2$.
+# Average over where points are, $(p + q)/2$
+# ([Cover and Hart 1967](https://doi.org/10.1109/TIT.1967.1053964)):
 #
 # $$ \text{accuracy} \;\longrightarrow\; \frac12 \int \frac{p(x)^2 + q(x)^2}{p(x) + q(x)}\, dx.
 # $$ (eval-neighbour)
@@ -640,8 +646,9 @@ figure(
 # $$ (eval-copying)
 #
 # because $\tfrac{NM}{4} + \tfrac{NM(N + M - 2)}{12} = \tfrac{NM(N + M + 1)}{12}$. It is the rank test of
-# Mann and Whitney, used for this by {cite}`meehan2020`: far below zero means copies, far above means blur
-# or noise. It's the one figure of this chapter that must know the training set.
+# Mann and Whitney, used for this by [Meehan et al. 2020](https://arxiv.org/abs/2004.05675): far below zero
+# means copies, far above means blur or noise. It's the one figure of this chapter that must know the
+# training set.
 
 
 # %%
@@ -669,8 +676,8 @@ for shift in (0.0, 1.0, 3.0):
 # bound says "at most": a bound of one model that is lower than the exact value of another settles the
 # matter; the other way round, nothing is settled.
 #
-# The [VAE chapter](02_vae.ipynb) tightened the bound with $K$ weights, of mean $p(x)$. As an instrument it
-# has an error that can be estimated. Let $\bar w$ be the average of $K$ weights and
+# The VAE chapter tightened [the bound](02_vae.ipynb#vae-iwae) with $K$ weights, of mean $p(x)$. As an
+# instrument it has an error that can be estimated. Let $\bar w$ be the average of $K$ weights and
 # $\delta = \bar w / p - 1$, of mean zero and variance $\operatorname{Var}(w)/(K p^2)$. From
 # $\log(1 + \delta) = \delta - \delta^2/2 + \dots$,
 #
@@ -737,8 +744,9 @@ print({kind: round(bits, 3) for kind, bits in live_bits.items()}, "bits per dime
 assert live_bits["importance-weighted bound"] < live_bits["bound"]
 
 # %% [markdown]
-# Two constructions show that its likelihood and its samples are different things ({cite}`theis2016`). The
-# chapter on [flows for images](06_glow.ipynb) met each at one strength; here each has a knob.
+# Two constructions show that its likelihood and its samples are different things
+# ([Theis et al. 2016](https://arxiv.org/abs/1511.01844)). The chapter on [flows for images](06_glow.ipynb)
+# met each at one strength; here each has a knob.
 #
 # **Spoil the samples.** Draw from $p$ with probability $\lambda$, otherwise from noise $n(x)$. Drop the
 # second term of the mixture:
@@ -882,7 +890,8 @@ show(copying_z)
 #
 # Two columns answer to labels: the share of samples in which the classifier agrees with the label that was
 # asked for, and the Fréchet distance of features joined with the label (one of ten numbers set to 10;
-# {cite}`devries2019`). One column repeats a common habit: the Fréchet distance to the *training* set.
+# [DeVries et al. 2019](https://arxiv.org/abs/1907.08175)). One column repeats a common habit: the Fréchet
+# distance to the *training* set.
 
 
 # %%
@@ -1084,11 +1093,12 @@ assert looked["blur", 0.5]["untrained"] > 2 * looked["blur", 0.5]["trained"]
 # compare numbers from two eyes.
 
 # %% [markdown]
-# For colour photographs the usual eye is Inception v3 ({cite}`szegedy2016`), trained on ImageNet. It needs
-# 104 MB of weights and minutes of a core for a thousand images, so it is for the full budget, and nothing
-# is fetched without your consent. The library's weights are torchvision's; published FIDs were taken with
-# others, and by the last paragraph are not to be compared. The cell takes two halves of 2000 photographs,
-# and one of the halves blurred.
+# For colour photographs the usual eye is Inception v3
+# ([Szegedy et al. 2016](https://arxiv.org/abs/1512.00567)), trained on ImageNet. It needs 104 MB of weights
+# and minutes of a core for a thousand images, so it is for the full budget, and nothing is fetched without
+# your consent. The library's weights are torchvision's; published FIDs were taken with others, and by the
+# last paragraph are not to be compared. The cell takes two halves of 2000 photographs, and one of the
+# halves blurred.
 
 # %%
 CONSENT = False  # True: fetch 104 MB of weights, and CIFAR-10 (170 MB) into `folder`
@@ -1212,8 +1222,9 @@ assert honest_model["apart"] > 0.5
 # Before an image reaches the eye it is resized, stored, rounded. Take pictures of 32 by 32 pixels (the
 # digits, enlarged) and let five common ways reduce them to 8 by 8: means over blocks, two ways that filter
 # first, and two that look up the nearest pixels only, as several libraries do by default
-# ({cite}`parmar2022`). *The images are the same.* One half of them, reduced by block means, is the
-# reference; the other half is "the model". A last row rounds to four grey levels.
+# ([Parmar et al. 2022](https://arxiv.org/abs/2104.11222)). *The images are the same.* One half of them,
+# reduced by block means, is the reference; the other half is "the model". A last row rounds to four grey
+# levels.
 
 # %%
 big = F.interpolate(x_all, scale_factor=4, mode="bicubic", align_corners=False).clamp(0, 16)
@@ -1631,13 +1642,22 @@ assert moved["nearest"] - moved["block means"] > gaps.median()
 #
 # :::
 #
-# **Exercises**: [exercises/10_evaluation.ipynb](../exercises/10_evaluation.ipynb) asks you for the Inception
-# Score from logits, for the distance of two Gaussians and for the kernel distance without bias; it has you
-# mend precision, recall and coverage, derive how many samples a fair comparison takes when features are
-# unlike, predict a model that is likely and draws noise, and mend a report of bits per dimension.
+# **Exercises**: [exercises/10_evaluation.ipynb](../exercises/10_evaluation.ipynb) asks you for the
+# Inception Score from logits, for the distance of two Gaussians and for the kernel distance without bias;
+# it has you mend precision, recall and coverage, derive how many samples a fair comparison takes when
+# features are unlike, predict a model that is likely and draws noise, and mend
+# [a report of bits per dimension](../exercises/10_evaluation.ipynb#exercise-10-7).
 #
-# **References.** {cite}`salimans2016`, {cite}`heusel2017` and {cite}`binkowski2018` for the three scores;
-# {cite}`dowson1982` and {cite}`gelbrich1990` for section 2; {cite}`chong2020` for the bias;
-# {cite}`kynkaanniemi2019` and {cite}`naeem2020` for balls; {cite}`lopezpaz2017` and {cite}`meehan2020` for
-# section 6; {cite}`theis2016` for section 8; {cite}`parmar2022` for section 14. The numbered equations are
-# tested in `tests/equations/test_evaluation.py`.
+# **References.** [Salimans et al. 2016](https://arxiv.org/abs/1606.03498),
+# [Heusel et al. 2017](https://arxiv.org/abs/1706.08500) and
+# [Bińkowski et al. 2018](https://arxiv.org/abs/1801.01401) for the three scores;
+# [Dowson and Landau 1982](https://doi.org/10.1016/0047-259X%2882%2990077-X) and
+# [Gelbrich 1990](https://doi.org/10.1002/mana.19901470121) for section 2;
+# [Chong and Forsyth 2020](https://arxiv.org/abs/1911.07023) for the bias;
+# [Kynkäänniemi et al. 2019](https://arxiv.org/abs/1904.06991) and
+# [Naeem et al. 2020](https://arxiv.org/abs/2002.09797) for balls;
+# [Lopez-Paz and Oquab 2017](https://arxiv.org/abs/1610.06545) and
+# [Meehan et al. 2020](https://arxiv.org/abs/2004.05675) for section 6;
+# [Theis et al. 2016](https://arxiv.org/abs/1511.01844) for section 8;
+# [Parmar et al. 2022](https://arxiv.org/abs/2104.11222) for section 14. The numbered equations are tested
+# in `tests/equations/test_evaluation.py`.

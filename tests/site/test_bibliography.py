@@ -152,6 +152,10 @@ def test_each_fault_of_a_citation_is_found(course, text, message):
     assert [message in line for line in found] == ([True] if message else [])
 
 
+def test_the_chapters_cite_by_links_that_say_what_a_citation_says():
+    assert citations.problems(ROOT) == []
+
+
 def test_names_lose_their_accents():
     fields = {"author": r"Bi{\'n}kowski, Miko{\l}aj and Sutherland, Danica J."}
     assert bibliography.Work("b", "misc", fields).first_author == "Binkowski"
