@@ -156,9 +156,7 @@ def bench_section(data: Any) -> str:
     ]
     for bench in benches:
         ratios = {
-            name: [float(v) for v in figure["values"] if v is not None]
-            for name, figure in bench.get("figures", {}).items()
-            if is_ratio(figure)
+            name: values_of(figure) for name, figure in bench.get("figures", {}).items() if is_ratio(figure)
         }
         ratios = {name: values for name, values in ratios.items() if values}
         if not ratios:
@@ -184,9 +182,20 @@ def is_ratio(figure: dict[str, Any]) -> bool:
     return unit.startswith("times ") and unit.endswith("speed")
 
 
+def spoken(name: str) -> str:
+    """A figure's name for readers: what has blanks has been written for them."""
+    return name if " " in name else name.replace("_", " ")
+
+
+def values_of(figure: dict[str, Any]) -> list[float]:
+    """Of every repeat or seed; where only their mean is kept, that."""
+    values = figure.get("values", [figure.get("mean")])
+    return [float(value) for value in values if value is not None]
+
+
 def spread(figure: dict[str, Any]) -> str:
     """Mean and standard deviation over the seeds."""
-    values = [float(v) for v in figure.get("values", []) if v is not None]
+    values = values_of(figure)
     if not values:
         return "–"
     text = number(statistics.fmean(values))
@@ -210,7 +219,7 @@ def bench_table(bench: dict[str, Any], ratios: dict[str, list[float]]) -> str:
         row = rows.get(name, {})
         times = [number(row.get(f"{package}_ms")) for package in packages]
         low, high = number(min(values)), number(max(values))
-        body.append([name, *times, number(statistics.median(values)), f"{low} to {high}"])
+        body.append([spoken(name), *times, number(statistics.median(values)), f"{low} to {high}"])
     columns = ["Work", *(f"{package} (ms)" for package in packages), "Ratio", "Least to most"]
     return table(columns, body)
 
@@ -242,7 +251,7 @@ def drawing(title: str, ratios: dict[str, list[float]]) -> str:
             else f'<rect class="slower" x="{x(median) - 5:.1f}" y="{y - 5}" width="10" height="10"/>'
         )
         parts += [
-            f'<text x="{LEFT}" y="{y - 12}">{escape(name)}</text>',
+            f'<text x="{LEFT}" y="{y - 12}">{escape(spoken(name))}</text>',
             f'<line class="range" x1="{x(min(values)):.1f}" x2="{x(max(values)):.1f}" y1="{y}" y2="{y}"/>',
             shape,
             f'<text x="{WIDTH - 6}" y="{y + 4}" text-anchor="end">{number(median)}</text>',

@@ -90,6 +90,17 @@ def test_ratios_stand_in_a_table_with_their_range():
     assert "grade" not in text
 
 
+def test_a_figure_of_which_only_the_mean_is_kept_is_shown():
+    figures = {
+        "seconds_a_submission": {"mean": 0.8612, "unit": "s", "at_most": 1.0},
+        "times_as_fast": {"mean": 11.7, "unit": "times nbgrader's speed", "at_least": 10.0},
+    }
+    text = m.bench_section([{"bench": "grade", "figures": figures}])
+    assert "| grade | seconds a submission | 0.861 | s | at most 1 |" in text
+    assert "| times as fast | 11.7 | 11.7 to 11.7 |" in text
+    assert ">times as fast</text>" in text
+
+
 def test_the_drawing_is_well_formed_and_says_what_it_shows():
     ratios = {name: f["values"] for name, f in BENCH[0]["figures"].items()}
     tree = ElementTree.fromstring(m.drawing("flow speed", ratios))
