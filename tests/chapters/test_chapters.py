@@ -77,6 +77,8 @@ def faults_of(output):
         found.append("a picture that did not go through figure() or frames()")
     if pictures and not output.metadata.get("image/png", {}).get("alt"):
         found.append("an image/png without alternative text in its metadata")
+    if pictures and not output.metadata.get("image/png", {}).get("caption"):
+        found.append("a figure without a caption")
     return found
 
 
@@ -108,7 +110,7 @@ def test_stored_chapter_is_in_order(pair: Pair):
 
 FIGURE = {
     "data": {"text/html": '<figure class="dgm-figure"><img alt="A bump"></figure>', "image/png": "AA"},
-    "metadata": {"image/png": {"alt": "A bump"}},
+    "metadata": {"image/png": {"alt": "A bump", "caption": "One bump."}},
 }
 
 
@@ -141,6 +143,7 @@ def test_a_notebook_in_order_has_no_problems():
         (notebook_with(data={"text/html": "<img alt='x'>"}), "did not go through figure"),
         (notebook_with(data={"text/html": '<p class="dgm-figure"><img>'}), "without alternative"),
         (notebook_with(**{**FIGURE, "metadata": {}}), "without alternative text in its metadata"),
+        (notebook_with(**{**FIGURE, "metadata": {"image/png": {"alt": "A bump"}}}), "without a caption"),
     ],
 )  # fmt: skip
 def test_every_fault_is_reported(notebook, message):
