@@ -2,7 +2,7 @@
 
 - A slider becomes one picture, its start frame; its caption says where the slider stands.
 - A figure gets its text alternative: as the caption where it has none, else in the file for screen readers.
-  In the code above it stands `alt=...`, since nobody reads the same sentence twice.
+  In the code above it stand `alt=...` and `caption=...`, since nobody reads the same sentence twice.
 - An equation's page stands in the index under the glossary's terms and the functions that are the equation.
 - The source that `show` displays is set as code; a widget, which is dead without a kernel, is left out.
 """
@@ -38,6 +38,7 @@ PARTS = re.compile(r"\s*\\qquad\s*")
 WORD = re.compile(r"\\(?:text|textrm|mathrm)\{[^{}]*\}")
 HAN_ENTRY = re.compile(r"\\index\{(?=[\u2e80-\u9fff])")
 DISPLAYS = ("figure", "frames")
+BELOW = re.compile(r"(?:alt|caption)(?==)")  # words that stand under the figure
 WIDTH = 110  # characters of a line
 WIDEST = 140  # characters of a line that can be read when it is set as small as it must
 EXERCISES = "Exercises: "
@@ -60,7 +61,7 @@ def caption_of(page: str) -> tuple[str, str]:
 
 
 def shorter(code: str) -> str:
-    """A cell's code as it is printed: no text alternatives, which stand below, and single blank lines."""
+    """A cell's code as it is printed: without the words under its figure, and with single blank lines."""
     try:
         tree = ast.parse(code)
     except SyntaxError:
@@ -74,7 +75,7 @@ def shorter(code: str) -> str:
     for call in sorted(displays, key=lambda node: node.lineno, reverse=True):
         first, last = call.lineno - 1, (call.end_lineno or call.lineno) - 1
         parts = [ast.get_source_segment(code, part) or "" for part in (*call.args, *call.keywords)]
-        parts = ["alt=..." if part.startswith("alt=") else part for part in parts]
+        parts = [f"{name[0]}=..." if (name := BELOW.match(part)) else part for part in parts]
         before, after = lines[first][: call.col_offset], lines[last][call.end_col_offset :]
         name = ast.unparse(call.func)
         short = f"{name}({', '.join(parts)})"
