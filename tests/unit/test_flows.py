@@ -904,6 +904,18 @@ def test_dequantise_by_hand_and_its_errors():
     assert torch.equal(log_q, torch.zeros(4000))
 
 
+def test_uniform_noise_is_drawn_on_the_generators_device_and_goes_to_the_images():
+    expected = rng()
+    torch.rand(5, generator=expected)
+    for draw in (
+        lambda generator: uniform_noise(torch.zeros(5, device="meta"), generator)[0],
+        lambda generator: UnitCube(1).to("meta").sample(5, generator),
+    ):
+        drawn = rng()
+        assert draw(drawn).is_meta
+        assert torch.equal(drawn.get_state(), expected.get_state())
+
+
 # Many layers, and learning
 
 

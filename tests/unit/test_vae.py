@@ -483,6 +483,14 @@ def test_corruption_is_what_it_says():
         corrupt(x, -1)
 
 
+@pytest.mark.parametrize(("kind", "draw"), [("gaussian", torch.randn), ("masking", torch.rand)])
+def test_corruption_is_drawn_on_the_generators_device(kind, draw):
+    drawn, expected = rng(), rng()
+    draw(5, generator=expected)
+    assert corrupt(torch.zeros(5, device="meta"), 0.5, kind=kind, generator=drawn).is_meta
+    assert torch.equal(drawn.get_state(), expected.get_state())
+
+
 def test_penalties_sum_over_the_code_and_errors_over_the_pixels():
     x = torch.tensor([[1.0, -2.0], [0.0, 3.0]])
     torch.testing.assert_close(sparse_penalty(x), torch.tensor([3.0, 3.0]))
