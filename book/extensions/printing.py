@@ -242,7 +242,8 @@ def index_entries() -> dict[str, str]:
     }
     for term in glossary.read(BOOK.parent):
         if term.see in found:
-            found[term.see] += rf"\courseterm{{{term.en}}}"
+            as_sphinx_writes_it = term.en.replace("-", r"\sphinxhyphen{}")
+            found[term.see] += rf"\courseterm{{{as_sphinx_writes_it}}}"
     return found
 
 

@@ -267,6 +267,7 @@ def test_chinese_terms_stand_together_in_the_index(term, expected):
 
 def test_what_an_equation_defines_and_what_implements_it_stand_in_the_index_once():
     assert r"\courseterm{evidence lower bound}" in printing.index_entries()["vae-elbo-jensen"]
+    assert r"\courseterm{cross\sphinxhyphen{}entropy}" in printing.index_entries()["start-cross-entropy"]
     tex = r"a, \qquad b"
     translator = SimpleNamespace(body=[], config=SimpleNamespace(math_number_all=False))
     node = nodes.math_block(tex, tex, label="vae-gaussian-kl", docname="chapters/02_vae")
