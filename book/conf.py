@@ -32,6 +32,7 @@ extensions = [
     "extensions.generated",
     "extensions.printing",
     "extensions.accessible",
+    "extensions.together",
 ]
 
 # Notebooks are shown with the outputs of their last `make run`; nothing is executed here.
