@@ -301,7 +301,7 @@ def test_what_a_stack_of_masked_convolutions_sees(r, n):
 @pytest.mark.equation("ar-gate")
 def test_two_gated_stacks_by_loops_over_single_pixels():
     height, width, channels = 3, 4, 2
-    model = perturbed(GatedPixelCNN, 3, (1, height, width), width=channels, layers=1, first=3)
+    model = perturbed(GatedPixelCNN, 3, (1, height, width), width=channels, layers=2, first=3)
     x = torch.randint(3, (1, 1, height, width), generator=rng())
 
     def at(features, row, column):  # a pixel's channels, zero outside
@@ -319,20 +319,23 @@ def test_two_gated_stacks_by_loops_over_single_pixels():
         a, b = h[:channels], h[channels:]
         return (a.exp() - (-a).exp()) / (a.exp() + (-a).exp()) / (1 + (-b).exp())
 
+    def mix(layer, features):  # a 1x1 convolution
+        out = torch.einsum("oi,ihw->ohw", layer.weight[:, :, 0, 0], features)
+        return out + layer.bias[:, None, None]
+
     with torch.no_grad():
         grey = (x[0, 0] - 1).double()  # levels 0, 1, 2 as -1, 0, 1
         image = torch.stack([grey, torch.ones_like(grey)])
         above_places = [(-1, -1), (-1, 0), (-1, 1)]
-        v_first = conv(model.vertical[0], image, above_places)
-        u_first = torch.einsum("oi,ihw->ohw", model.across[0].weight[:, :, 0, 0], v_first)
-        u_first += model.across[0].bias[:, None, None]
-        v = gate(v_first)
-        h = gate(conv(model.horizontal[0], image, [(0, -1)]) + u_first)
-        v_next = conv(model.vertical[1], v, [*above_places, (0, -1), (0, 0), (0, 1)])
-        u_next = torch.einsum("oi,ihw->ohw", model.across[1].weight[:, :, 0, 0], v_next)
-        u_next += model.across[1].bias[:, None, None]
-        h = h + gate(conv(model.horizontal[1], h, [(0, -1), (0, 0)]) + u_next)  # the library's residual
-        expected = model.out(h[None])[0].movedim(0, -1)
+        u = conv(model.vertical[0], image, above_places)
+        v = gate(u)
+        h = gate(conv(model.horizontal[0], image, [(0, -1)]) + mix(model.across[0], u))
+        for layer in (1, 2):  # both stacks add to what they had
+            u = conv(model.vertical[layer], v, [*above_places, (0, -1), (0, 0), (0, 1)])
+            v = v + gate(u)
+            h = h + gate(conv(model.horizontal[layer], h, [(0, -1), (0, 0)]) + mix(model.across[layer], u))
+        out = mix(model.out[3], mix(model.out[1], h.clamp(min=0)).clamp(min=0))
+        expected = out.movedim(0, -1)
         torch.testing.assert_close(model(x)[0, 0], expected, rtol=1e-10, atol=1e-12)
 
 

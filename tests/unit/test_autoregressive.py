@@ -227,6 +227,38 @@ def test_the_neighbours_read_one_position_for_the_price_of_one():
     assert read == [64, 1]
 
 
+@pytest.mark.parametrize("radius", [1, 4])
+def test_the_tables_of_the_neighbours_start_with_a_sum_of_deviation_one_half(radius):
+    with seeded(0):
+        model = CausalNeighbours(16, (1, 8, 8), radius=radius)
+    levels = torch.randint(17, (2000, 2 * radius * (radius + 1)), generator=generator())
+    sums = model.window(levels + 17 * torch.arange(levels.shape[1]))
+    assert sums.std().item() == pytest.approx(0.5, rel=0.1)
+
+
+def test_the_network_of_the_neighbours_by_hand():
+    model = build(CausalNeighbours, radius=1, width=4, blocks=2, classes=2, perturb=0.3)
+    x, y, place = torch.randint(3, (1, 1, 5, 6), generator=generator()), 1, 15
+
+    def norm(h, layer):
+        return (h - h.mean()) / (h.var(correction=0) + 1e-5).sqrt() * layer.weight + layer.bias
+
+    def silu(h):
+        return h / (1 + (-h).exp())
+
+    with torch.no_grad():
+        window = model.neighbours_of(x)[0, place]  # 4 levels, all inside
+        h = sum(model.window.weight[4 * i + level] for i, level in enumerate(window.tolist()))
+        numbers = torch.cat([window / 2, model.sums_before(x)[0, place]])
+        h = h + model.numbers.weight @ numbers + model.numbers.bias
+        h = h + model.position[place] + model.label.weight[y]
+        for block in model.blocks:
+            a = block[1].weight @ norm(h, block[0]) + block[1].bias
+            h = h + block[4].weight @ silu(a) + block[4].bias
+        logits = model.out[2].weight @ silu(norm(h, model.out[0])) + model.out[2].bias
+        torch.testing.assert_close(model(x, torch.tensor([y])).reshape(30, 3)[place], logits)
+
+
 def test_the_neighbours_read_greys_from_0_to_1_whatever_the_levels():
     model, read = build(CausalNeighbours, levels=9, shape=(1, 4, 4), radius=1), []
     model.numbers.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0][0]))
@@ -278,6 +310,21 @@ def test_the_plain_pixelcnn_by_sums_over_single_pixels():
             hidden = w_1 @ h[:, row, column].clamp(min=0) + b_1
             logits = w_2 @ hidden.clamp(min=0) + b_2
             torch.testing.assert_close(model(x)[0, 0, row, column], logits)
+
+
+def test_the_first_kernels_of_the_gated_pixelcnn_have_the_size_asked_for():
+    seen = reach(build(GatedPixelCNN, first=5, layers=0, shape=(1, 6, 8), perturb=0.05), 4, 3)
+    # Two rows above with two columns to either side, and two pixels to the left.
+    assert [row.nonzero().flatten().tolist() for row in seen] == [
+        [], [], [1, 2, 3, 4, 5], [1, 2, 3, 4, 5], [1, 2], [],
+    ]  # fmt: skip
+
+
+def test_tokens_of_the_transformer_start_with_a_length_of_one_half():
+    with seeded(0):
+        model = PixelTransformer(64, (64,), width=64, classes=64)
+    for table in (model.level.weight, model.first.weight, model.position):
+        assert table.norm(dim=1).mean().item() == pytest.approx(0.5, rel=0.05)
 
 
 def test_blocks_of_the_transformer_start_by_adding_one_variance_however_many_they_are():
@@ -425,12 +472,32 @@ def test_decoding_gives_back_what_was_encoded(kind, classes):
     assert (lengths <= bits + 2.1).all()
 
 
+class Fair(Autoregressive):
+    """D fair coins; it keeps what its logits were asked for."""
+
+    def __init__(self, dims):
+        super().__init__(2, (dims,))
+        self.zero = torch.nn.Parameter(torch.tensor(0.0, dtype=F64))
+        self.asked = []
+
+    def logits(self, x, y):
+        self.asked.append(x.clone())
+        return self.zero.expand(*x.shape, 2)
+
+
 def test_the_code_of_fair_bits_is_the_bits_themselves():
-    fair = Chain()
-    fair.stay.data.zero_()
-    bits = torch.randint(2, (20, 6), generator=generator())
+    fair, bits = Fair(64), torch.randint(2, (20, 64), generator=generator())
+    bits[0] = torch.tensor([0] + [1] * 63)  # the last piece below 1/2, by less than a float can tell
+    assert torch.equal(decode(fair, encode(fair, bits)), bits)
     # Each half of an interval has one digit more; the last 0 says that all that begins so lies within.
     assert encode(fair, bits) == ["".join(map(str, row)) + "0" for row in bits.tolist()]
+
+
+def test_decoding_asks_the_model_what_encoding_asked():
+    writer, reader = Fair(5), Fair(5)  # so that even rounding is the same
+    decode(reader, encode(writer, torch.ones(3, 5).int()))
+    assert len(reader.asked) == len(writer.asked) == 5
+    assert all(torch.equal(a, b) for a, b in zip(writer.asked, reader.asked, strict=True))
 
 
 def test_coding_survives_levels_that_are_all_but_impossible():
@@ -458,6 +525,9 @@ def test_level_counts_sum_to_2_to_the_16_and_are_never_zero():
     assert counts.min() == 1
     assert (counts.sum(1) == 2**16).all()
     assert (counts / 2**16 - p).abs().max() < 40 / 2**16
+    # By hand: 1 + floor(65533 p) is 32767, 19660, 13107; the largest gets the two that are left.
+    by_hand = level_counts(torch.tensor([0.3, 0.5, 0.2], dtype=F64))
+    assert by_hand.tolist() == [19660, 32769, 13107]
     with pytest.raises(ValueError, match="at most 32768 levels, got 40000"):
         level_counts(torch.full((1, 40000), 1 / 40000))
 
@@ -478,6 +548,8 @@ def test_draw_level_inverts_the_distribution_function():
     u = torch.tensor([0.0, 0.0999, 0.1001, 0.2999, 0.3001, 1 - 1e-16], dtype=F64)
     assert draw_level(logits, u).tolist() == [0, 0, 1, 1, 2, 2]
     assert draw_level(logits[:1].float(), torch.ones(1)).tolist() == [2]  # never a level that is not there
+    never = torch.tensor([[-math.inf, 0.0]])
+    assert draw_level(never, torch.zeros(1)).tolist() == [1]  # nor one of probability 0
     with pytest.raises(ValueError, match="temperature must be positive, got 0"):
         draw_level(logits, u, 0.0)
 
@@ -558,6 +630,14 @@ def test_steps_fill_one_position_at_a_time():
     for i, image in enumerate(images):
         assert torch.equal(image[:, : i + 1], images[-1][:, : i + 1])
         assert (image[:, i + 1 :] == 0).all()
+
+
+@pytest.mark.parametrize("sampler", [sample, sample_cached])
+def test_sampling_without_a_generator_draws_from_the_global_one(sampler):
+    model = build(PixelTransformer)
+    with seeded(5):
+        drawn = sampler(model, 3, progress=False)
+    assert torch.equal(drawn, sampler(model, 3, generator=generator(5), progress=False))
 
 
 @pytest.mark.parametrize("sampler", [sample, sample_cached])

@@ -61,7 +61,10 @@ from dgm.diffusion import (
     x0_from_score,
     x0_from_v,
 )
+from dgm.diffusion.bound import decoder_log_prob
 from dgm.nn import seeded
+from dgm.prob import discretised_gaussian_log_prob
+from dgm.tensor import to_pm1
 from vae_anchors import normal_quadrature, variance_z_score, z_score
 
 F64 = torch.float64
@@ -226,6 +229,7 @@ def test_drawn_steps_are_uniform_and_never_0():
         (lambda: DiscreteSchedule(torch.zeros(3, 3)), r"beta must have shape \(T \+ 1,\), got \(3, 3\)"),
         (lambda: DiscreteSchedule.from_alpha_bar(torch.tensor([0.9, 0.5])), "start at exactly 1 and fall"),
         (lambda: DiscreteSchedule.from_alpha_bar(torch.tensor([1.0, 0.5, -0.1])), "not below 0, got .* -0.1"),
+        (lambda: DiscreteSchedule.from_alpha_bar(torch.tensor([1.0, 0.5, 0.7])), "fall at every step"),
         (lambda: linear_schedule(0), "T must be at least 1 step, got 0"),
         (lambda: linear_schedule(10).times(11), r"must be in 1 .. T = 10, got 11"),
         (lambda: linear_schedule(10).times(0), "got 0"),
@@ -285,6 +289,11 @@ def test_two_jumps_are_one(schedule, t):
     )
     close(f_ts * f_sr, f_tr)
     close(v_ts + f_ts**2 * v_sr, v_tr)
+
+
+def test_one_step_from_the_data_is_the_closed_form_with_the_same_noise():
+    x0, eps, t = randn(3, 2), randn(3, 2, seed=1), full(1, 3)
+    close(forward_step(x0, t, eps, SHORT), q_sample(x0, t, eps, SHORT))
 
 
 def test_one_step_jump_is_the_step():
@@ -562,6 +571,13 @@ def test_exact_draws_have_their_covariance_in_three_dimensions():
     assert z_score(x0[:, :, None] * x0[:, None], root @ root.T).abs().max() < 4
 
 
+def test_a_variance_that_rounding_left_below_zero_is_none():
+    flat = ExactMixture.gaussian(torch.zeros(2), torch.tensor([[1.0, 0.0], [0.0, -1e-12]], dtype=F64))
+    x0 = flat.sample(9, rng(), dtype=F64)[0]
+    assert x0[:, 1].tolist() == [0] * 9
+    assert x0[:, 0].abs().min() > 0
+
+
 def test_points_are_a_mixture_and_their_denoiser_finds_them():
     points = randn(6, 2)
     data = ExactMixture.isotropic(points, torch.zeros(6))
@@ -749,6 +765,9 @@ def test_reverse_moments_put_the_estimate_in_the_place_of_the_data():
         close(logvar, table[t].log()[:, None].expand(3, 1), rtol=1e-8)
     logvar = reverse_moments(lambda x, t: x0_hat, x_t, full(1, 3), schedule)[1]
     close(logvar.exp().flatten(), schedule.posterior_var[2], rtol=1e-8)  # its own would be 0
+    two = linear_schedule(2)
+    logvar = reverse_moments(lambda x, t: x0_hat, x_t, full(1, 3), two)[1]
+    close(logvar.exp().flatten(), two.posterior_var[2], rtol=1e-8)
 
 
 def test_learned_variance_runs_from_the_small_to_the_large_one():
@@ -819,13 +838,13 @@ def test_hybrid_loss_counts_grey_levels():
     )
 
     def network(x, t):
-        return torch.cat([torch.zeros_like(x), torch.zeros_like(x)], 1)
+        return torch.cat([torch.full_like(x, 0.3), torch.zeros_like(x)], 1)
 
     got = hybrid_loss(network, x0, full(1, 1), eps, schedule, levels=17, vlb_weight=1.0, predicts="x0")
     denoiser = VarianceDenoiser(network, schedule, "x0")
     levels = ((x0 + 1) * 8).long()
     term = decoder_nll(denoiser, levels, eps, schedule, levels=17, variance="learned")
-    close(got, x0.square().sum() + 100 * term, rtol=1e-5)
+    close(got, (x0 - 0.3).square().sum() + 100 * term, rtol=1e-5)
 
 
 # The bound
@@ -862,6 +881,14 @@ def test_decoder_is_a_distribution_over_the_levels(variance):
     close((-nll).exp(), torch.from_numpy(np.diff(stats.norm(0.33, std).cdf(edges))), rtol=1e-6, atol=1e-12)
     real = decoder_nll(denoiser, randn(4, 2), randn(4, 2, seed=1), schedule, variance=variance)
     close(real, -Normal(torch.tensor(0.33, dtype=F64), std).log_prob(randn(4, 2)).sum(1), rtol=1e-8)
+
+
+def test_the_decoder_counts_all_levels_of_single_precision():
+    x = torch.arange(256).reshape(1, 16, 16)
+    x0 = to_pm1(x, 256)  # scaled back they are whole but for rounding
+    mean, logvar = 0.9 * x0, torch.full_like(x0, -9)
+    expected = discretised_gaussian_log_prob(mean, 0.5 * logvar, x, 256)
+    close(decoder_log_prob(x0, mean, logvar, 256), expected, rtol=1e-6)
 
 
 def gaussian_reverse_chain(schedule: DiscreteSchedule, mean: float, var: float, variance: str) -> Normal:

@@ -37,6 +37,7 @@ DENSITIES: list[Density2D] = [
     Spirals(),
     Spirals(radius=2.0, turns=1.0, std=0.2),
     Pinwheel(),
+    Pinwheel(arms=2),
     Pinwheel(arms=3, centre=0.5, radial_std=0.6, tangential_std=0.3, twist=-1.3),
 ]
 IDS = [f"{density.name}-{k}" for k, density in enumerate(DENSITIES)]
@@ -192,6 +193,11 @@ def test_rings_radius_is_rice_distributed() -> None:
     torch.testing.assert_close(radial, torch.from_numpy(stats.rice.pdf(r.numpy(), 1.5 / 0.4, scale=0.4)))
 
 
+def test_bounds_of_moons_lie_five_deviations_beyond_their_tips() -> None:
+    # The tip of a moon at t = pi: a radius, and half a radius that its centre is off.
+    assert TwoMoons(scale=2.0, std=0.1).bounds == pytest.approx((-3.5, 3.5, -3.5, 3.5))
+
+
 def test_bounds_of_rings_lie_five_deviations_beyond_the_largest() -> None:
     assert Rings(radii=(1.0, 2.0, 0.5), std=0.1).bounds == pytest.approx((-2.5, 2.5, -2.5, 2.5))
 
@@ -258,6 +264,7 @@ def test_the_smallest_checkerboard_is_two_squares_of_four() -> None:
 def test_checkerboard_samples_never_leave_their_squares() -> None:
     for board in (Checkerboard(), Checkerboard(cells=6, half_width=1.7)):
         assert board.log_prob(board.sample(300_000, generator())).isfinite().all()
+    for board in (Checkerboard(), Checkerboard(cells=6, half_width=1.7), Checkerboard(cells=16)):
         # The largest float32 below 1 would be rounded onto the edge.
         for cell in range(board.cells):
             u = torch.tensor([0.0, 1 - 2**-24])
