@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 900}
+PATIENCE = 120_000  # milliseconds: the longest chapter on a machine that does something else as well
 # Chapters are long: each test that works a page by hand takes the shortest page that has what it needs.
 CHAPTERS = sorted(path.stem for path in (ROOT / "chapters").glob("[0-9]*.py"))
 
@@ -110,6 +111,7 @@ def visits(site: Path, address: str, browser: Any) -> dict[str, Visit]:
     seen = {}
     for name in names(site):
         context = browser.new_context(viewport=DESK, color_scheme="light")
+        context.set_default_timeout(PATIENCE)
         try:
             seen[name] = visit(context, address, name)
         finally:
@@ -276,6 +278,7 @@ def page(browser: Any, address: str) -> Iterator[Any]:
     context = browser.new_context(
         viewport=DESK, permissions=["clipboard-read", "clipboard-write"], base_url=address
     )
+    context.set_default_timeout(PATIENCE)
     yield context.new_page()
     context.close()
 
