@@ -111,6 +111,10 @@ FLOWS = {
     ),
     "spline, no network": (lambda: Elementwise(3, RationalQuadratic(4, 2.0), 1.0), 1.5 * randn(8, 3)),
     "bins": (lambda: mlp_coupling(Halves(4), PiecewiseLinear(5), (6,), start=3.0), rand(8, 4)),
+    "bins of images": (
+        lambda: MaskedCoupling(checkerboard_mask(2, 3), PiecewiseLinear(4), ConvConditioner(2, 2, 4, 5)),
+        rand(3, 2, 2, 3),
+    ),
     "bin flow": (lambda: bin_flow((1, 2, 4), 3, (6,)).flow, rand(4, 1, 2, 4)),
     "ActNorm": (lambda: ActNorm(3), randn(4, 3)),
     "ActNorm of images": (lambda: ActNorm(2), randn(4, 2, 3, 2)),
@@ -376,6 +380,8 @@ def test_masks_by_hand():
     assert channel_mask(4).flatten().tolist() == [t, t, f, f]
     assert channel_mask(3, swap=True).flatten().tolist() == [f, t, t]
     assert channel_mask(4).shape == (4, 1, 1)
+    assert halving_masks(4, 1)[2].flatten().tolist() == [t, f, t, f]
+    assert not Subset(PATTERN).state_dict()  # the mask says it all
     six = halving_masks(2, 4)
     assert [m.int().flatten().tolist() for m in six] == [
         [1, 0, 1, 0, 0, 1, 0, 1],
@@ -582,6 +588,13 @@ def test_inverse_of_a_nearly_flat_spline_is_finite_in_float32():
     assert x.max() < 6.2  # the end is 6; the root of 1e-7 of b^2 is 3e-4 of it, times b / 2a = 40
 
 
+def test_elementwise_starts_with_the_stated_deviation():
+    with seeded(0):
+        assert not Elementwise(3, RationalQuadratic(4)).raw.any()
+        spread = Elementwise(500, RationalQuadratic(4), start=0.1).raw.std().item()
+    assert spread == pytest.approx(0.1, rel=4 / math.sqrt(2 * 5500))  # four standard errors
+
+
 def test_zero_parameters_give_the_identity():
     x = torch.linspace(-4, 4, 81, dtype=F64)
     z, log_slope = RationalQuadratic(7, 3.0).forward(x, torch.zeros(81, 20, dtype=F64))
@@ -603,6 +616,14 @@ def test_bins_give_each_bin_its_mass():
     back, inverse_log_slope = piecewise_linear_inverse(z, p.log().expand(7, 4))
     torch.testing.assert_close(back, x)
     torch.testing.assert_close(inverse_log_slope, -log_slope)
+
+
+def test_inverse_of_the_bins_stays_inside_where_the_last_one_is_almost_empty():
+    # The other masses add up to 1 but for a rounding, which is thousands of times the last bin's mass.
+    logits = torch.cat([randn(2000, 15).float(), torch.full((2000, 1), -25.0)], dim=1)
+    x, log_slope = piecewise_linear_inverse(torch.ones(2000), logits)
+    assert 0.93 < x.min() <= x.max() <= 1
+    assert log_slope.isfinite().all()
 
 
 def test_slope_of_the_bins_is_the_right_hand_one_at_an_edge():
@@ -659,6 +680,12 @@ def test_rotation_starts_at_any_angle():
     )  # pi / sqrt 3: deviation on (-pi, pi)
     assert -math.pi <= angles.min() < -3.1
     assert 3.1 < angles.max() <= math.pi
+
+
+def test_rotation_by_no_angle_is_the_identity():
+    flow = Rotation(4).double()
+    torch.nn.init.zeros_(flow.angles)
+    torch.testing.assert_close(flow.weight().detach(), torch.eye(4, dtype=F64))
 
 
 def test_rotation_of_the_plane_is_the_exponential():
@@ -753,11 +780,14 @@ def test_models_of_images_sample_and_rate_images(build):
 
 
 def test_realnvp_of_images_has_the_papers_layers():
-    model = perturbed(lambda: realnvp_images((1, 4, 6), 3))
+    model = perturbed(lambda: realnvp_images((2, 4, 6), 3))
     kinds = [type(m).__name__ for m in model.modules() if isinstance(m, Coupling | MaskedCoupling | Squeeze)]
     first = 3 * ["MaskedCoupling"] + ["Squeeze"] + 3 * ["Coupling"]
     assert kinds == first + 4 * ["MaskedCoupling"]  # Dinh et al. 2017, section 3.6
-    x = randn(5, 1, 4, 6)  # neither square nor a power of two
+    swaps = [m.split.swap for m in model.modules() if isinstance(m, Coupling)]
+    assert swaps == [False, True, False]
+    x = randn(5, 2, 4, 6)  # of two colours, neither square nor a power of two
+    assert model.sample(3, rng()).shape == (3, 2, 4, 6)
     with torch.no_grad():
         torch.testing.assert_close(model.flow.inverse(model.flow(x)[0])[0], x)
 

@@ -523,6 +523,12 @@ def test_lipschitz_dual_equals_the_primal():
     assert f[0] == 0
     assert ((f[:, None] - f) <= distance + 1e-9).all()
     assert ((p - q) @ f).item() == pytest.approx(value)
+    # two points, more of the data on the first: the critic is 0 there and falls at slope 1
+    value, f = lipschitz_dual(
+        torch.tensor([[0.0, 3.0], [3.0, 0.0]]), torch.tensor([0.75, 0.25]), torch.ones(2) / 2
+    )
+    assert value == pytest.approx(0.75)
+    assert f.tolist() == pytest.approx([0, -3])
 
 
 def test_wasserstein_says_what_it_wants():
@@ -871,6 +877,7 @@ def test_labels_reach_both_players_and_the_penalty():
     for step in (
         lambda: gan_step(two, x, y, r1=0.1, rng=rng()),
         lambda: wgan_step(two, x, y, penalty=1.0, critic_steps=2, rng=rng()),
+        lambda: wgan_step(two, x, y, penalty=1.0, rng=rng()),
     ):
         old_label, old_embedding = (
             g.net[0].weight[:, 3:].detach().clone(),

@@ -481,7 +481,7 @@ def test_extrapolation_finds_the_intercept() -> None:
     assert line.sizes.tolist() == [40, 112, 184, 256, 328, 400]
 
 
-@pytest.mark.parametrize(("n", "d", "smallest"), [(207, 3, 20), (100, 8, 16), (40, 15, 20), (4, 1, 2)])
+@pytest.mark.parametrize(("n", "d", "smallest"), [(207, 3, 20), (100, 8, 16), (43, 15, 21), (4, 1, 2)])
 def test_extrapolation_starts_at_a_tenth_but_at_twice_the_columns_where_there_is_room(
     n: int, d: int, smallest: int
 ) -> None:
@@ -489,6 +489,11 @@ def test_extrapolation_starts_at_a_tenth_but_at_twice_the_columns_where_there_is
     assert line.sizes.tolist() == [smallest, n]
     assert line.limit == pytest.approx(0, abs=1e-12)
     assert line.slope == pytest.approx(7)
+
+
+def test_extrapolation_spaces_its_sizes_equally_to_the_nearest_whole() -> None:
+    line = extrapolated_frechet(normal(20, 1), normal(9, 1), distance=lambda x, y: 0.0, points=4, smallest=4)
+    assert line.sizes.tolist() == [4, 9, 15, 20]  # 4 + 16 / 3 i
 
 
 def test_extrapolation_takes_most_of_the_bias_away() -> None:
@@ -527,6 +532,9 @@ def test_neighbour_test_by_hand() -> None:
     fake = torch.tensor([[9.0], [20.0], [21.0]])
     # real: 0 and 1 have each other, 10 has 9; fake: 9 has 10, 20 and 21 have each other
     assert neighbour_test(real, fake) == (2 / 3, 2 / 3)
+    assert neighbour_test(real[:2], real[:2] + 5) == (1.0, 1.0)
+    even = torch.tensor([[0.0], [2.0]])
+    assert neighbour_test(even, torch.tensor([[-2.0], [4.0]])) == (0.0, 0.0)  # as near is not nearer
     # a collapsed model beside one real row: 0 has 1, 1 has the samples and so has 10, which they have not
     assert neighbour_test(real, torch.tensor([[1.3], [1.4], [1.5]])) == (1 / 3, 1.0)
 

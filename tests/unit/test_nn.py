@@ -82,6 +82,8 @@ def test_sinusoidal_dtype_and_errors():
     assert sinusoidal(torch.tensor([1.0], dtype=torch.float64), 4).dtype == torch.float64
     with pytest.raises(ValueError, match=r"t must have shape \(B,\), got \(3, 1\); use t\[:, 0\]"):
         sinusoidal(torch.zeros(3, 1), 4)
+    with pytest.raises(ValueError, match=r"t must have shape \(B,\), got \(3, 2\); use t.reshape\(-1\)"):
+        sinusoidal(torch.zeros(3, 2), 4)
     with pytest.raises(ValueError, match="dim must be even"):
         sinusoidal(torch.zeros(3), 5)
 

@@ -171,6 +171,7 @@ def test_discretised_gaussian_is_exact_far_in_the_tails_and_in_narrow_bins():
         (-0.9, math.exp(-6), 14, 17),
         (0.9, math.exp(-4), 3, 17),
         (0.1, 1e4, 100, 256),
+        (-6.0, 1.0, 100, 256),
     ):
         with mpmath.workdps(60):
             centre, half = mpmath.mpf(2 * x) / (levels - 1) - 1 - mpmath.mpf(mu), mpmath.mpf(1) / (levels - 1)

@@ -11,6 +11,7 @@ from dgm.tensor import (
     check_shape,
     draw_device,
     expand_to,
+    from_pm1,
     log_mean_exp,
     mean_except_batch,
     randn_like,
@@ -36,6 +37,7 @@ def test_expand_to_scales_examples_not_columns():
         ((), r"use t.expand\(8\)"),
         ((8, 1, 1), "use t.flatten"),
         ((4,), "one value per"),
+        ((2, 4), "one value per"),  # eight numbers, but of what order
     ],
 )
 def test_expand_to_names_what_came_and_the_remedy(shape, remedy):
@@ -128,7 +130,11 @@ def test_to_pm1_refuses_what_is_no_level():
     assert to_pm1(torch.tensor([16.00001]), 17).item() == pytest.approx(
         1, abs=1e-5
     )  # an expected level, rounded
+    assert to_pm1(torch.tensor([255.01]), 256).item() == pytest.approx(
+        1, abs=1e-4
+    )  # the more levels, the more
     assert to_pm1(torch.zeros(0), 17).shape == (0,)
+    assert to_pm1(torch.tensor([0, 16]), 17, dtype=torch.float64).dtype == torch.float64
     for x in (
         torch.tensor([0, 17]),
         torch.tensor([-1.0, 1.0]),
@@ -137,3 +143,8 @@ def test_to_pm1_refuses_what_is_no_level():
     ):
         with pytest.raises(ValueError, match=r"x must lie in 0 .. 16, got values from .*need no to_pm1"):
             to_pm1(x, 17)
+
+
+def test_from_pm1_takes_the_nearest_level():
+    between = torch.tensor([-3.0, 0.0, 0.4, 0.6, 3.4, 3.6, 15.6, 16.0, 16.4, 99.0])  # in levels 0 .. 16
+    assert from_pm1(between / 8 - 1, 17).tolist() == [0, 0, 0, 1, 3, 4, 16, 16, 16, 16]

@@ -462,6 +462,8 @@ def test_estimated_contractive_penalty_is_unbiased():
     torch.testing.assert_close(
         contractive_penalty_estimate(single, x, generator=rng(14)), single.weight.square().sum().expand(3)
     )
+    (slope,) = torch.autograd.grad(contractive_penalty_estimate(single, x).mean(), single.weight)
+    torch.testing.assert_close(slope, 2 * single.weight.detach())
 
 
 def test_corruption_is_what_it_says():
