@@ -345,7 +345,7 @@ def _span(span: str, paths: dict[str, str], package: str) -> str:
 
 def _escape(text: str) -> str:
     bulleted = re.sub(r"^(\s*)\\\*(?= )", r"\1*", re.sub(r"([*\[\]<])", r"\\\1", text), flags=re.M)
-    return bulleted.replace("$", r"\$")
+    return bulleted.replace("$", r"\$").replace("->", "→")
 
 
 def _lists(text: str) -> str:

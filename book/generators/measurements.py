@@ -228,13 +228,13 @@ def spread(figure: dict[str, Any]) -> str:
     if not values:
         return "–"
     text = number(statistics.fmean(values))
-    return f"{text} ± {number(statistics.stdev(values), 2)}" if len(values) > 1 else text
+    return f"{text}\u00a0±\u00a0{number(statistics.stdev(values), 2)}" if len(values) > 1 else text
 
 
 def limit(figure: dict[str, Any]) -> str:
     """What the figure is held to."""
-    parts = [f"at most {figure['at_most']:g}"] if figure.get("at_most") is not None else []
-    parts += [f"at least {figure['at_least']:g}"] if figure.get("at_least") is not None else []
+    parts = [f"at most\u00a0{number(figure['at_most'])}"] if figure.get("at_most") is not None else []
+    parts += [f"at least\u00a0{number(figure['at_least'])}"] if figure.get("at_least") is not None else []
     return ", ".join(parts)
 
 

@@ -140,6 +140,7 @@ def test_sections_are_found_with_their_continuation_lines():
         ),
         (f"${'a + ' * 20}b$, so\nit is.", f"$$ {'a + ' * 20}b, $$\n\nso\nit is."),
         ("$a + b$, so\nit is.", "$a + b$, so\nit is."),
+        ("(x, t) -> y, as `f -> g`", "(x, t) → y, as `f -> g`"),
         ("see `dgm.vae`", "see {py:obj}`dgm.vae <dgm.vae>`"),
     ],
     ids=[
@@ -156,6 +157,7 @@ def test_sections_are_found_with_their_continuation_lines():
         "table",
         "long",
         "short",
+        "arrow",
         "module",
     ],
 )

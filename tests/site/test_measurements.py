@@ -87,7 +87,7 @@ def test_ratios_stand_in_a_table_with_their_range():
     assert "| d = 64, <b> | – | – | 0.750 | 0.700 to 0.800 |" in text
     assert "| Apart | 1.20 | times a new image's distance |" in text, "a multiple, but no speed"
     assert "**VAE digits**\n\n| Figure | Value | Unit | Held to |" in text
-    assert "| Test nats | 101 ± 1.4 | nats | at most 110 |" in text
+    assert "| Test nats | 101\u00a0±\u00a01.4 | nats | at most\u00a0110 |" in text
     assert "grade" not in text
 
 
@@ -97,7 +97,7 @@ def test_a_figure_of_which_only_the_mean_is_kept_is_shown():
         "times_as_fast": {"mean": 11.7, "unit": "times nbgrader's speed", "at_least": 10.0},
     }
     text = m.bench_section([{"bench": "grade", "figures": figures}])
-    assert "| Seconds a submission | 0.861 | s | at most 1 |" in text
+    assert "| Seconds a submission | 0.861 | s | at most\u00a01.00 |" in text
     assert "| Times as fast | 11.7 | 11.7 to 11.7 |" in text
     assert ">Times as fast</text>" in text
 
