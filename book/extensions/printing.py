@@ -42,6 +42,8 @@ BELOW = re.compile(r"(?:alt|caption)(?==)")  # words that stand under the figure
 WIDTH = 110  # characters of a line
 WIDEST = 140  # characters of a line that can be read when it is set as small as it must
 EXERCISES = "Exercises: "
+PROGRESS = "How far you are"  # the end of an exercise notebook, which shows nothing without a kernel
+LONG = 12  # rows of a table that may go over to the next page
 NUMBERED = re.compile(r"(?:chapters|exercises)/(\d+)_")
 
 
@@ -144,7 +146,10 @@ class Captions(SphinxPostTransform):
 
 
 class Pages(SphinxPostTransform):
-    """On the assembled book: the files' own numbers, shorter headings, what a cell printed in one block."""
+    """On the assembled book: the files' own numbers, shorter headings, tables, what a cell printed.
+
+    The last section of an exercise notebook, a widget's, is left out.
+    """
 
     default_priority = 21
     builders = ("latex",)
@@ -155,8 +160,12 @@ class Pages(SphinxPostTransform):
                 part.insert(
                     0, nodes.raw("", rf"\setcounter{{chapter}}{{{int(number[1]) - 1}}}", format="latex")
                 )
-        for title in self.document.findall(nodes.title):
+        for table in self.document.findall(nodes.table):
+            keep_together(table)
+        for title in list(self.document.findall(nodes.title)):
             text = title.astext()
+            if text == PROGRESS:
+                title.parent.parent.remove(title.parent)
             if text.startswith(EXERCISES):
                 title.clear()
                 rest = text.removeprefix(EXERCISES)
@@ -165,6 +174,17 @@ class Pages(SphinxPostTransform):
             if "cell_output" in cell.get("classes", ()):
                 merge_printed(cell)
                 shrink_printed(cell)
+
+
+def keep_together(table: nodes.table) -> None:
+    """A long table may be broken; a line in bold above a table is its heading, and stays with it."""
+    rows = [row for body in table.findall(nodes.tbody) for row in body.children]
+    if len(rows) > LONG:
+        table["classes"].append("longtable")
+    place = table.parent.index(table)
+    above = table.parent[place - 1] if place else None
+    if isinstance(above, nodes.paragraph) and [type(part) for part in above.children] == [nodes.strong]:
+        table.parent.insert(place - 1, nodes.raw("", r"\needspace{7\baselineskip}", format="latex"))
 
 
 def merge_printed(cell: nodes.container) -> None:

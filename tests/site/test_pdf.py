@@ -146,6 +146,32 @@ def test_a_wide_table_is_set_smaller_and_a_long_line_is_not(lines, width, childr
         assert cell[2].astext() == r"\endgroup"
 
 
+@pytest.mark.parametrize("rows", [printing.LONG, printing.LONG + 1])
+def test_a_table_stands_below_its_heading_and_a_long_one_may_be_broken(rows):
+    heading = nodes.paragraph("", "", nodes.strong("", "Speed"))
+    body = nodes.tbody("", *(nodes.row("", nodes.entry("", nodes.paragraph("", "1"))) for _ in range(rows)))
+    table = nodes.table("", nodes.tgroup("", body, cols=1))
+    section = nodes.section("", nodes.paragraph("", "Text."), heading, table)
+    printing.keep_together(table)
+    assert ("longtable" in table["classes"]) == (rows > printing.LONG)
+    assert "needspace" in section[1].astext()
+    assert section[2:] == [heading, table]
+
+
+def test_a_table_without_a_heading_is_left_as_it_is():
+    table = nodes.table("", nodes.tgroup("", nodes.tbody(), cols=1))
+    section = nodes.section("", nodes.paragraph("", "Text."), table)
+    printing.keep_together(table)
+    assert len(section) == 2
+    assert table["classes"] == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "solutions").glob("[0-9]*.py")), ids=lambda path: path.stem)
+def test_an_exercise_ends_with_the_section_that_is_not_printed(path):
+    headings = re.findall(r"^# ## (.*)$", path.read_text(encoding="utf-8"), re.M)
+    assert headings[-1] == printing.PROGRESS
+
+
 CELLS = [
     pytest.param(code, id=f"{path.parent.name}-{path.stem}-{index}")
     for path in (ROOT / "chapters" / "02_vae.ipynb", ROOT / "chapters" / "09_autoregressive.ipynb")
@@ -344,6 +370,8 @@ def sample() -> bytes:
             },
         ),
         code("widget", {printing.WIDGET: {"model_id": "1"}, "text/plain": "IntSlider(value=3)"}),
+        {"cell_type": "markdown", "metadata": {}, "source": f"## {printing.PROGRESS}"},
+        code("progress()"),
     ]
     notebook = {
         "cells": cells,
@@ -409,6 +437,8 @@ def test_the_text_can_be_copied(folder):
     for sign in "σε→≤∈×‖✓":
         assert text.count(sign) >= 2, sign
     assert "IntSlider" not in text
+    assert printing.PROGRESS not in text
+    assert "progress()" not in text
 
 
 def stored_html(notebook: dict[str, Any]) -> str:
