@@ -20,6 +20,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -117,6 +118,24 @@ def test_the_lock_holds_for_every_python_that_pyproject_allows() -> None:
         for python in ("3.11", "3.12", "3.13", "3.14"):
             context = {"python_version": python, "python_full_version": f"{python}.9"}
             assert any(entry.marker is None or entry.marker.evaluate(context) for entry in same)
+
+
+def test_pyproject_allows_the_torch_and_the_pythons_that_were_tested() -> None:
+    """`make test-versions` tried the ends; every release between them is allowed, and none outside."""
+    table = json.loads((ROOT / "docs" / "data" / "versions.json").read_text(encoding="utf-8"))
+    assert table["requires-python"] == PROJECT["requires-python"], "run `make test-versions`"
+    assert table["dependencies"] == PROJECT["dependencies"], "run `make test-versions`"
+    rows = {row["name"]: row for row in table["rows"]}
+    assert set(rows) == {"3.11", "3.12", "3.13", "lowest"}
+    assert all(row["failed"] == 0 and row["passed"] > 1500 for row in rows.values())
+    assert all(row["python"].startswith(name) for name, row in rows.items() if name != "lowest")
+    (torch,) = (r for r in map(Requirement, PROJECT["dependencies"]) if r.name == "torch")
+    tested = sorted(Version(row["packages"]["torch"]) for row in rows.values())
+    oldest, newest = tested[0], tested[-1]
+    assert oldest in torch.specifier
+    assert newest in torch.specifier
+    assert f"{oldest.major}.{oldest.minor - 1}.9" not in torch.specifier
+    assert f"{newest.major}.{newest.minor + 1}.0" not in torch.specifier
 
 
 def test_environment_yml_is_the_same_set() -> None:
@@ -354,8 +373,9 @@ def test_a_skip_is_a_failure_where_the_peers_are_installed(tmp_path: Path, value
     assert (run.returncode == 0) == (value == "")
 
 
-def test_ci_runs_the_tests_that_need_peers_and_only_such_files_skip_for_want_of_one() -> None:
-    assert "make test-peers" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+def test_ci_runs_all_tests_and_only_those_with_peers_skip_for_want_of_one() -> None:
+    steps = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert {"make test", "make test-peers", "exec make test-site"} <= set(steps)
     assert "tests/conventions/test_*_peers.py" in (ROOT / "Makefile").read_text(encoding="utf-8")
     asked = [line.replace("-", "_") for line in ASKED_PEERS.splitlines() if line and line[0] != "#"]
     names = "|".join([*asked, "cleanfid"])  # clean-fid's own name
