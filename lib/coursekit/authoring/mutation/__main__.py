@@ -294,4 +294,4 @@ if __name__ == "__main__":
     status = main()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(status)  # what was frozen before the forks is never freed: libraries would complain of it at exit
+    os._exit(status)  # what was frozen before the forks is never freed, and libraries would complain of it
