@@ -179,7 +179,15 @@ def main() -> None:
             name: {k: v for k, v in figure.as_json().items() if k != "values"}
             for name, figure in figures.items()
         },
-        "rows": [{"nbgrader_seconds": round(peer, 3), "worker_mb": round(worker), "jobs": JOBS}],
+        "rows": [
+            {
+                "row": "times_as_fast_as_nbgrader",
+                "dgm-grade_s": round(whole / options.count, 3),  # a submission's share of the whole batch
+                "nbgrader_s": round(peer, 3),
+                "worker_mb": round(worker),
+                "jobs": JOBS,
+            }
+        ],
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3),
         "versions": {"python": platform.python_version(), **{p: version(p) for p in ("torch", "nbgrader")}},
     }

@@ -6,6 +6,7 @@ says that nothing has been measured yet and names the command.
 
 import json
 import math
+import re
 import statistics
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -36,6 +37,8 @@ WORDS = {
     "vae": "VAE",
     "wgan": "WGAN",
 }
+TIME = re.compile(r"(.+)_(m?s)")  # dgm_ms, zuko_ms: a column of a script's rows
+SHOWN = ("torch", "torchvision", "numpy", "scipy", "scikit-learn")  # of the versions: a page is not wider
 # Of the drawing, in its own units.
 WIDTH, LEFT, RIGHT, TOP, ROW, FOOT, NOTE = 640, 12, 70, 34, 40, 44, 150
 
@@ -119,6 +122,8 @@ def number(value: Any, digits: int = 3) -> str:
         return str(value)
     if not math.isfinite(value):
         return "–"
+    if 0 < abs(value) < 1e-6:
+        return f"{value:.1e}"
     places = max(0, digits - 1 - (math.floor(math.log10(abs(value))) if value else 0))
     return f"{value:,.{min(places, 6)}f}"
 
@@ -239,17 +244,16 @@ def limit(figure: dict[str, Any]) -> str:
 
 
 def bench_table(bench: dict[str, Any], ratios: dict[str, list[float]]) -> str:
-    """Milliseconds of ours and of each peer, as far as the rows have them, and the ratio with its range."""
+    """The times of ours and of each peer, as far as the rows have them, and the ratio with its range."""
     rows = {str(row.get("row")): row for row in bench.get("rows", [])}
-    known = [key for row in rows.values() for key in row if key.endswith("_ms")]
-    packages = list(dict.fromkeys(key.removesuffix("_ms") for key in known))
+    keys = list(dict.fromkeys(key for row in rows.values() for key in row if TIME.fullmatch(key)))
     body = []
     for name, values in ratios.items():
         row = rows.get(name, {})
-        times = [number(row.get(f"{package}_ms")) for package in packages]
+        times = [number(row.get(key)) for key in keys]
         low, high = number(min(values)), number(max(values))
         body.append([spoken(name), *times, number(statistics.median(values)), f"{low} to {high}"])
-    columns = ["Work", *(f"{package} (ms)" for package in packages), "Ratio", "Least to most"]
+    columns = ["Work", *(TIME.sub(r"\1 (\2)", key) for key in keys), "Ratio", "Least to most"]
     return table(columns, body)
 
 
@@ -392,7 +396,7 @@ def versions_section(data: Any) -> str:
     rows = rows_of(data, "rows") if data else []
     if not rows:
         return missing("Which versions of Python and of the packages pass the tests has", "versions")
-    packages = list(dict.fromkeys(name for row in rows for name in row.get("packages", {})))
+    packages = [name for name in SHOWN if any(name in row.get("packages", {}) for row in rows)]
     body = [
         [
             row.get("name", ""),

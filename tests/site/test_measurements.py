@@ -102,6 +102,19 @@ def test_a_figure_of_which_only_the_mean_is_kept_is_shown():
     assert ">Times as fast</text>" in text
 
 
+def test_columns_are_in_the_unit_that_was_measured():
+    figures = {"FD": {"values": [2.0], "unit": "times the fastest peer's speed"}}
+    rows = [{"row": "FD", "dgm_s": 2.0, "clean-fid_s": 4.0, "values": {}}]
+    text = m.bench_section([{"bench": "metrics_speed", "figures": figures, "rows": rows}])
+    assert "| Work | dgm (s) | clean-fid (s) | Ratio | Least to most |" in text
+    assert "| FD | 2.00 | 4.00 | 2.00 | 2.00 to 2.00 |" in text
+
+
+def test_a_tiny_number_is_not_shown_as_zero():
+    assert m.number(2.03e-8) == "2.0e-08"
+    assert m.number(0.0) == "0.00"
+
+
 def test_the_drawing_is_well_formed_and_says_what_it_shows():
     ratios = {name: f["values"] for name, f in BENCH[0]["figures"].items()}
     tree = ElementTree.fromstring(m.drawing("flow speed", ratios))
