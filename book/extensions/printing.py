@@ -43,7 +43,7 @@ WIDTH = 110  # characters of a line
 WIDEST = 140  # characters of a line that can be read when it is set as small as it must
 EXERCISES = "Exercises: "
 PROGRESS = "How far you are"  # the end of an exercise notebook, which shows nothing without a kernel
-LONG = 12  # rows of a table that may go over to the next page
+LONG, MANY = 12, 8  # rows and columns of a table that is set in the size of the text
 NUMBERED = re.compile(r"(?:chapters|exercises)/(\d+)_")
 
 
@@ -160,7 +160,7 @@ class Pages(SphinxPostTransform):
                 part.insert(
                     0, nodes.raw("", rf"\setcounter{{chapter}}{{{int(number[1]) - 1}}}", format="latex")
                 )
-        for table in self.document.findall(nodes.table):
+        for table in list(self.document.findall(nodes.table)):
             keep_together(table)
         for title in list(self.document.findall(nodes.title)):
             text = title.astext()
@@ -177,14 +177,26 @@ class Pages(SphinxPostTransform):
 
 
 def keep_together(table: nodes.table) -> None:
-    """A long table may be broken; a line in bold above a table is its heading, and stays with it."""
-    rows = [row for body in table.findall(nodes.tbody) for row in body.children]
-    if len(rows) > LONG:
-        table["classes"].append("longtable")
-    place = table.parent.index(table)
-    above = table.parent[place - 1] if place else None
-    if isinstance(above, nodes.paragraph) and [type(part) for part in above.children] == [nodes.strong]:
-        table.parent.insert(place - 1, nodes.raw("", r"\needspace{7\baselineskip}", format="latex"))
+    """A line in bold above a table is its heading, and stays with it; a large table is set smaller."""
+    rows = sum(len(body) for body in table.findall(nodes.tbody))
+    columns = max((len(row) for row in table.findall(nodes.row)), default=0)
+    if columns > MANY:
+        surround(table, r"\begingroup\footnotesize\setlength{\tabcolsep}{2.5pt}", r"\endgroup")
+    elif rows > LONG:
+        surround(table, r"\begingroup\small", r"\endgroup")
+    above = table.parent.children[: table.parent.index(table)]
+    text = [node for node in above if not isinstance(node, nodes.raw)]
+    parts = [part for part in text[-1].children if part.astext()] if text else []  # MyST adds empty ones
+    if [type(part) for part in parts] == [nodes.strong] and isinstance(text[-1], nodes.paragraph):
+        room = rf"\needspace{{{6 + round(1.2 * rows)}\baselineskip}}"  # some rows take two lines
+        table.parent.insert(table.parent.index(text[-1]), nodes.raw("", room, format="latex"))
+
+
+def surround(node: nodes.Element, before: str, after: str) -> None:
+    """Put LaTeX before and after a node."""
+    place = node.parent.index(node)
+    node.parent.insert(place + 1, nodes.raw("", after, format="latex"))
+    node.parent.insert(place, nodes.raw("", before, format="latex"))
 
 
 def merge_printed(cell: nodes.container) -> None:
@@ -204,10 +216,8 @@ def shrink_printed(cell: nodes.container) -> None:
         longest = max(wide, default=0)
         if len(wide) > 1 and longest <= WIDEST:  # one long line is a sentence
             size = 9 * WIDTH / longest  # points; \footnotesize has 9
-            place = cell.index(block)
             start = rf"\begingroup\fvset{{fontsize=\fontsize{{{size:.2f}}}{{{1.22 * size:.2f}}}\selectfont}}"
-            cell.insert(place, nodes.raw("", start, format="latex"))
-            cell.insert(place + 2, nodes.raw("", r"\endgroup", format="latex"))
+            surround(block, start, r"\endgroup")
 
 
 def printed(node: nodes.Node) -> bool:

@@ -146,24 +146,42 @@ def test_a_wide_table_is_set_smaller_and_a_long_line_is_not(lines, width, childr
         assert cell[2].astext() == r"\endgroup"
 
 
-@pytest.mark.parametrize("rows", [printing.LONG, printing.LONG + 1])
-def test_a_table_stands_below_its_heading_and_a_long_one_may_be_broken(rows):
-    heading = nodes.paragraph("", "", nodes.strong("", "Speed"))
-    body = nodes.tbody("", *(nodes.row("", nodes.entry("", nodes.paragraph("", "1"))) for _ in range(rows)))
-    table = nodes.table("", nodes.tgroup("", body, cols=1))
-    section = nodes.section("", nodes.paragraph("", "Text."), heading, table)
-    printing.keep_together(table)
-    assert ("longtable" in table["classes"]) == (rows > printing.LONG)
-    assert "needspace" in section[1].astext()
-    assert section[2:] == [heading, table]
+def a_table(rows: int, columns: int = 1) -> nodes.table:
+    def row() -> nodes.row:
+        return nodes.row("", *(nodes.entry("", nodes.paragraph("", "1")) for _ in range(columns)))
+
+    return nodes.table("", nodes.tgroup("", nodes.tbody("", *(row() for _ in range(rows))), cols=columns))
 
 
-def test_a_table_without_a_heading_is_left_as_it_is():
-    table = nodes.table("", nodes.tgroup("", nodes.tbody(), cols=1))
-    section = nodes.section("", nodes.paragraph("", "Text."), table)
+@pytest.mark.parametrize(
+    ("rows", "columns", "size"),
+    [
+        (printing.LONG, printing.MANY, None),
+        (printing.LONG + 1, printing.MANY, "small"),
+        (printing.LONG + 1, printing.MANY + 1, "footnotesize"),
+    ],
+)
+def test_a_table_stays_below_its_heading_and_a_large_one_is_set_smaller(rows, columns, size):
+    heading = nodes.paragraph("", "", nodes.Text(""), nodes.strong("", "Speed"), nodes.Text(""))
+    section = nodes.section("", nodes.paragraph("", "Text."), heading, table := a_table(rows, columns))
     printing.keep_together(table)
-    assert len(section) == 2
-    assert table["classes"] == []
+    lines = int(re.search(r"needspace\{(\d+)\\baselineskip", section[1].astext())[1])
+    assert rows + 4 < lines < 2 * rows
+    assert section[2] is heading
+    if size is None:
+        assert section[3:] == [table]
+    else:
+        assert rf"\begingroup\{size}" in section[3].astext()
+        assert [section[4], section[5].astext()] == [table, r"\endgroup"]
+
+
+@pytest.mark.parametrize(
+    "words", [[], [nodes.paragraph("", "", nodes.strong("", "So"), nodes.Text(" it is."))]]
+)
+def test_a_table_without_a_heading_is_left_as_it_is(words):
+    section = nodes.section("", *words, table := a_table(3))
+    printing.keep_together(table)
+    assert section.children == [*words, table]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "solutions").glob("[0-9]*.py")), ids=lambda path: path.stem)
@@ -415,6 +433,12 @@ def test_equations_have_the_numbers_of_the_site(folder):
     numbers = dict(re.findall(r"\\newlabel\{equation:chapters/\w+:([\w-]+)\}\{\{([\d.]+)\}", auxiliary))
     labels = [equation.label for equation in equations(ROOT) if equation.chapter == CHAPTER]
     assert [numbers[label] for label in labels] == [f"2.{i}" for i in range(1, len(labels) + 1)]
+
+
+@pytest.mark.slow
+def test_the_preface_goes_on_with_the_numbers_of_the_contents(folder):
+    contents = (folder / f"{pdf.NAME}.toc").read_text(encoding="utf-8")
+    assert re.search(r"How to read this book\}\{([ivx]+)\}", contents)[1] in ("ii", "iii", "iv")
 
 
 @pytest.mark.slow
