@@ -188,7 +188,7 @@ def keep_together(table: nodes.table) -> None:
     text = [node for node in above if not isinstance(node, nodes.raw)]
     parts = [part for part in text[-1].children if part.astext()] if text else []  # MyST adds empty ones
     if [type(part) for part in parts] == [nodes.strong] and isinstance(text[-1], nodes.paragraph):
-        room = rf"\needspace{{{6 + round(1.2 * rows)}\baselineskip}}"  # some rows take two lines
+        room = rf"\needspace{{{5 + round(1.1 * rows)}\baselineskip}}"  # some rows take two lines
         table.parent.insert(table.parent.index(text[-1]), nodes.raw("", room, format="latex"))
 
 
