@@ -983,7 +983,7 @@ def draw_guess(t):
     step = trajectory[t]
     fig, ax = plt.subplots(figsize=(5.6, 2.3))
     pair = torch.cat([step.x_t.clamp(-1.5, 1.5), step.x0_hat.clamp(-1.5, 1.5)])
-    image_grid(pair, columns=6, ax=ax, value_range=(-1.5, 1.5), row_labels=["x_t", "guess of x_0"])
+    image_grid(pair, columns=6, ax=ax, value_range=(-1.5, 1.5), row_labels=["$x_t$", "guess of $x_0$"])
     ax.set_title(f"t = {t}")
     return fig
 

@@ -855,8 +855,7 @@ def draw_width(s):
 frames(
     draw_width,
     list(by_heart),
-    label="width s",
-    unit="grey levels",
+    label="width s, grey levels",
     start=1.0,
     alt=lambda s: (
         f"Left: twelve images learnt by heart, drawn with noise of {s:g} grey levels. Right: the path of "

@@ -204,7 +204,7 @@ def others_section(benches: Sequence[dict[str, Any]]) -> list[str]:
         "Means over the seeds with their standard deviations, a table for each script in `bench/`. What a "
         "figure is held to, its script asserts.\n"
     )
-    return ["### What the models reach\n", head, *out] if out else []
+    return ["## What the models reach\n", head, *out] if out else []
 
 
 def is_ratio(figure: dict[str, Any]) -> bool:
