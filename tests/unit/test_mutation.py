@@ -147,6 +147,7 @@ def verdicts(root):
     return {(m.before, m.after): by_key[m.key] for m in every if m.key in by_key}
 
 
+@pytest.mark.slow
 def test_a_run_kills_reports_explains_and_goes_on(repository):
     out, status, data, tried = run(repository)
     found = verdicts(repository)
@@ -195,6 +196,7 @@ def test_a_run_kills_reports_explains_and_goes_on(repository):
     assert data["total"]["survived"] == 0
 
 
+@pytest.mark.slow
 def test_entries_that_explain_nothing_are_reported(repository):
     path = repository / "tests/mutants.toml"
     wrong = EXPLAINED.replace("x >= y", "x < y").replace(
