@@ -37,6 +37,9 @@ HOSTILE = {
     "exception in the cell": Hostile("1 / 0" + GOOD, stopped="ZeroDivisionError"),
     "exception after the answer": Hostile(GOOD + "1 / 0", full=True, stopped="ZeroDivisionError"),
     "infinite loop": Hostile("while True:\n    pass", outcome="late"),
+    "does not listen to SIGXCPU": Hostile(
+        "import signal\nsignal.signal(signal.SIGXCPU, signal.SIG_IGN)\nwhile True:\n    pass", outcome="late"
+    ),
     "infinite loop in the function": Hostile(
         "def kl(mu, logvar):\n    while True:\n        pass", outcome="late"
     ),

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from coursekit.grading import worker
 from coursekit.grading.marking import load_source, mark_answer
 from coursekit.grading.sandbox import Job, Limits, NoSandbox, Sandbox
 from grading.hostile import BAD, GOOD, HOSTILE
@@ -32,6 +34,20 @@ def sandbox() -> Iterator[Sandbox]:
 
 def job(source: str) -> Job:
     return Job("02_vae", "kl", SOURCE.setup, (source,), seed=5)
+
+
+@pytest.mark.parametrize(
+    ("status", "seconds", "cause"),
+    [
+        (signal.SIGXCPU, 1.72, "late"),  # as ticks have it, two
+        (signal.SIGKILL, 2.6, "late"),  # who did not listen to SIGXCPU
+        (signal.SIGKILL, 0.3, "killed"),
+        (signal.SIGSEGV, 2.6, "crashed"),
+        (0, 2.6, "ended"),
+    ],
+)
+def test_an_answer_without_a_reply_is_told_why(status: int, seconds: float, cause: str) -> None:
+    assert worker._cause(status, seconds, {"seconds": 2}) == cause
 
 
 @pytest.mark.slow
