@@ -13,6 +13,13 @@ from browsing import FLAGS, ROOT, copy_course, free_port, require_chromium, wait
 from labs import SETTINGS, TOKEN, Lab
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of pages wait for a build of the book: `make test` runs them, the inner loop does not."""
+    for item in items:
+        if "site" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """One headless Chromium for all tests of a worker."""
