@@ -3,8 +3,8 @@
 For each Python from the lowest one supported on that is on this machine, an environment in `.venvs/` with
 the packages of requirements.lock; and one with the lowest Python and the lowest version of every package
 that pyproject.toml asks for, torch included. In each the unit and equation tests run, without those marked
-slow. What passed is written to docs/data/versions.json, which the book shows. An environment takes some 7 GB;
-`make clean` deletes them.
+slow. What passed is written to docs/data/versions.json, against which a test holds pyproject.toml, and which
+the book shows. An environment takes some 7 GB; `make clean` deletes them.
 """
 
 import argparse

@@ -159,7 +159,7 @@ def _cause(status: int, seconds: float, job: dict[str, Any]) -> str:
     if not os.WIFSIGNALED(status):
         return "ended"
     by = os.WTERMSIG(status)
-    # The kernel's limit counts ticks, `seconds` the time that really passed: they differ by a fifth.
+    # The kernel's limit counts ticks, `seconds` the time that really passed: it may be less than the limit.
     if by == signal.SIGXCPU or (by == signal.SIGKILL and seconds >= job["seconds"]):
         return "late"
     return "killed" if by == signal.SIGKILL else "crashed"
